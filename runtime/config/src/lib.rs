@@ -1,0 +1,1 @@
+//! Reads: text to checked configuration.

@@ -1,0 +1,37 @@
+//! Decides what happens to every event: when it runs, is tried again, waits, is parked, given up
+//! on, and becomes durable. It never reads a clock, draws randomness it was not given, sees a
+//! payload byte or performs I/O.
+//!
+//! One engine serves one worker. The driver turns what happened into [`Input`]s, calls
+//! [`Engine::step`] and executes the [`Effect`]s in the order they were appended. The two enums
+//! *are* the protocol: read [`input`] and [`effect`] first.
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
+
+extern crate alloc;
+
+pub mod effect;
+pub mod id;
+pub mod input;
+pub mod policy;
+pub mod time;
+
+pub use effect::{Effect, Observation, Progress, Staged, Terminal};
+pub use id::{
+    AttemptId, CheckpointId, EventRef, Generation, IdHash, KeyHash, Offset, OffsetRange,
+    PartitionId, Position, SubscriptionId, TimerHash, TopicId, Version,
+};
+pub use input::{
+    Assignment, Cursor, FailureClass, Fetched, Input, Mark, Outcome, ParkedEvent, ParkedLane,
+    StoredProgress, TimerChange, TimerEntry, Verdict,
+};
+pub use policy::{ClassPolicy, Figures, OnDead, OnExhausted, Order, Policy, WorkerPolicy};
+pub use time::{Bytes, Instant, Millis};
+
+/// The driver broke the protocol. The process must stop and recover from its last checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// What was broken, in a sentence.
+    pub what: &'static str,
+}

@@ -1,0 +1,1 @@
+//! Does: drives engine, plugins and store under tokio.

@@ -1,0 +1,1 @@
+//! Runs: Wasm components, sandboxed, limited and metered.

@@ -1,0 +1,1 @@
+//! Lies: a deterministic world for the engine, and one checker per promise.

@@ -1,0 +1,1 @@
+//! Remembers: embedded topics and state.
