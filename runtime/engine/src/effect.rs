@@ -10,6 +10,7 @@ use crate::{
 
 /// What must be done. Executed in the order appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the line of each variant names its fields")]
 pub enum Effect {
     /// Call the plugin. Answered by exactly one [`Input::Finished`](crate::Input), unless
     /// cancelled. `parked` is the event's place in its parked lane when its bytes are there.
@@ -38,22 +39,60 @@ pub enum Effect {
     },
     /// Make everything staged in `checkpoint`, and `progress`, durable in one step; answered by
     /// `Committed` or `Aborted`. Effects after this one belong to the next checkpoint.
-    Commit { checkpoint: CheckpointId, progress: Vec<Progress> },
+    Commit {
+        checkpoint: CheckpointId,
+        progress: Vec<Progress>,
+    },
     /// Take everything staged for this partition out of the filling checkpoint.
-    Discard { subscription: SubscriptionId, partition: PartitionId, generation: Generation },
+    Discard {
+        subscription: SubscriptionId,
+        partition: PartitionId,
+        generation: Generation,
+    },
     /// Forget everything uncommitted of this partition (buffers, overlays, fetch position) and
     /// answer with `Assigned` from what is durable, under a greater generation.
-    Rewind { subscription: SubscriptionId, partition: PartitionId, generation: Generation },
+    Rewind {
+        subscription: SubscriptionId,
+        partition: PartitionId,
+        generation: Generation,
+    },
+    /// Read a topic partition from `from` on, under this generation: follows every `Assigned`,
+    /// once per cursor, because the engine decides where an epoch begins.
+    Fetch {
+        subscription: SubscriptionId,
+        topic: TopicId,
+        partition: PartitionId,
+        generation: Generation,
+        from: Offset,
+    },
     /// Stop reading a topic partition until `ResumeFetch`; a few records more do no harm.
-    PauseFetch { subscription: SubscriptionId, topic: TopicId, partition: PartitionId },
+    PauseFetch {
+        subscription: SubscriptionId,
+        topic: TopicId,
+        partition: PartitionId,
+    },
     /// Read on.
-    ResumeFetch { subscription: SubscriptionId, topic: TopicId, partition: PartitionId },
+    ResumeFetch {
+        subscription: SubscriptionId,
+        topic: TopicId,
+        partition: PartitionId,
+    },
     /// The bytes of this event are not needed in memory any more.
-    Release { subscription: SubscriptionId, event: EventRef },
+    Release {
+        subscription: SubscriptionId,
+        event: EventRef,
+    },
     /// A revoked partition is drained and durable; it may be given back.
-    Released { subscription: SubscriptionId, partition: PartitionId, generation: Generation },
+    Released {
+        subscription: SubscriptionId,
+        partition: PartitionId,
+        generation: Generation,
+    },
     /// Attempts use `version` from here on.
-    Activated { subscription: SubscriptionId, version: Version },
+    Activated {
+        subscription: SubscriptionId,
+        version: Version,
+    },
     /// All is drained and durable; the process may end.
     Drained,
     /// Something worth counting happened.
@@ -62,6 +101,7 @@ pub enum Effect {
 
 /// A change that becomes durable with its checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the line of each variant names its fields")]
 pub enum Staged {
     /// An event reached its terminal outcome. With `mark`, its dedupe mark is written. A timer is
     /// deleted (before the attempt's own timer changes apply). With `parked`, its place in the
@@ -101,9 +141,13 @@ pub enum Staged {
 
 /// Terminal outcomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the line of each variant names its fields")]
 pub enum Terminal {
     /// The attempt's effects apply. Its `n`-th timer setting has sequence `timer_sequence + n`.
-    Succeeded { attempt: AttemptId, timer_sequence: u64 },
+    Succeeded {
+        attempt: AttemptId,
+        timer_sequence: u64,
+    },
     /// An event with this business id is settled already.
     Duplicate,
     /// The filter did not want it.
@@ -144,17 +188,31 @@ pub struct Progress {
 
 /// What telemetry wants to know and no other effect tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the line of each variant names its fields")]
 pub enum Observation {
     /// An input of an older generation was dropped.
     Stale { subscription: SubscriptionId },
     /// An attempt failed.
-    AttemptFailed { subscription: SubscriptionId, class: FailureClass },
+    AttemptFailed {
+        subscription: SubscriptionId,
+        class: FailureClass,
+    },
     /// A lane was parked.
     LaneParked { subscription: SubscriptionId },
     /// A record at a finished position was read again and dropped.
     AlreadyFinished { subscription: SubscriptionId },
     /// Retention removed records before they were read; `count` offsets were skipped.
-    Skipped { subscription: SubscriptionId, topic: TopicId, partition: PartitionId, count: u64 },
+    Skipped {
+        subscription: SubscriptionId,
+        topic: TopicId,
+        partition: PartitionId,
+        count: u64,
+    },
     /// A new epoch began: the group was reset or the topic re-created.
-    EpochBegan { subscription: SubscriptionId, topic: TopicId, partition: PartitionId, epoch: u32 },
+    EpochBegan {
+        subscription: SubscriptionId,
+        topic: TopicId,
+        partition: PartitionId,
+        epoch: u32,
+    },
 }
