@@ -7,9 +7,15 @@
 //! *are* the protocol: read [`input`] and [`effect`] first.
 #![no_std]
 #![forbid(unsafe_code)]
-#![warn(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
+#![warn(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
 
 extern crate alloc;
+
+mod engine;
 
 pub mod effect;
 pub mod id;
@@ -18,6 +24,7 @@ pub mod policy;
 pub mod time;
 
 pub use effect::{Effect, Observation, Progress, Staged, Terminal};
+pub use engine::Engine;
 pub use id::{
     AttemptId, CheckpointId, EventRef, Generation, IdHash, KeyHash, Offset, OffsetRange,
     PartitionId, Position, SubscriptionId, TimerHash, TopicId, Version,
@@ -35,3 +42,11 @@ pub struct Violation {
     /// What was broken, in a sentence.
     pub what: &'static str,
 }
+
+impl core::fmt::Display for Violation {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.what)
+    }
+}
+
+impl core::error::Error for Violation {}
