@@ -1,1 +1,3 @@
 //! Does: drives engine, plugins and store under tokio.
+
+mod envelope;
