@@ -1,13 +1,169 @@
 //! Decides what is wrong between documents that are each right: names used twice, topics nobody
 //! declares, grants that reach nothing. It sees no store and no broker.
 
-use crate::{HostConfig, Manifest, Problems};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    HostConfig, Manifest, Place, Problem, Problems, Severity, SubscriptionConfig, problem::code,
+    suggest,
+};
 
 /// Holds manifests against the host's configuration and against each other.
 ///
 /// `existing` names topics that are there without being declared, such as those made by
 /// `gristmill topics create`; it may be empty when the store is not at hand.
 pub fn cross_check(host: &HostConfig, manifests: &[Manifest], existing: &[String]) -> Problems {
-    drop((host, manifests, existing));
-    Problems::default()
+    let mut check =
+        Check { host, known: known(host, manifests, existing), problems: Problems::default() };
+    check.names(manifests);
+    for manifest in manifests {
+        for subscription in &manifest.subscriptions {
+            check.topics(manifest, subscription);
+            check.grants(manifest, subscription);
+            check.partitions(manifest, subscription);
+        }
+    }
+    check.problems
+}
+
+/// Topics that are declared, are there, or are made for dead letters.
+fn known(host: &HostConfig, manifests: &[Manifest], existing: &[String]) -> BTreeSet<String> {
+    let declared = host.topics.declared.keys().chain(existing).cloned();
+    let subscriptions = manifests.iter().flat_map(|manifest| &manifest.subscriptions);
+    let dead = subscriptions.flat_map(|subscription| {
+        subscription.topics.iter().filter_map(|topic| subscription.dead_letter_topic(topic))
+    });
+    declared.chain(dead).collect()
+}
+
+struct Check<'a> {
+    host: &'a HostConfig,
+    known: BTreeSet<String>,
+    problems: Problems,
+}
+
+impl Check<'_> {
+    /// Plugins and subscriptions have names of their own. Both files are named, the later in the
+    /// order given is the one to change.
+    fn names(&mut self, manifests: &[Manifest]) {
+        let mut plugins = BTreeMap::new();
+        let mut subscriptions = BTreeMap::new();
+        for manifest in manifests {
+            let file = manifest.file.as_str();
+            if let Some(first) = plugins.insert(manifest.name.as_str(), file) {
+                let reason = format!("plugin \"{}\" is already that of {first}", manifest.name);
+                let instead = format!("plugin.name = \"{}-2\"", manifest.name);
+                self.error(file, Place::START, (code::DUPLICATE, reason), Some(instead));
+            }
+            for subscription in &manifest.subscriptions {
+                let name = subscription.name.as_str();
+                let at = (file, subscription.place().line);
+                let Some((first, line)) = subscriptions.insert(name, at) else { continue };
+                let reason = format!("subscription \"{name}\" is already that of {first}:{line}");
+                let own = if name == manifest.name {
+                    format!("{name}-2")
+                } else {
+                    format!("{}-{name}", manifest.name)
+                };
+                let instead = format!("name = \"{own}\"");
+                self.error(file, subscription.place(), (code::DUPLICATE, reason), Some(instead));
+            }
+        }
+    }
+
+    /// Topics that are read exist, or may come to exist.
+    fn topics(&mut self, manifest: &Manifest, subscription: &SubscriptionConfig) {
+        for (topic, place) in subscription.topics.iter().zip(&subscription.places.topics) {
+            if self.known.contains(topic) {
+                continue;
+            }
+            let near = suggest::nearest(topic, self.known.iter().map(String::as_str));
+            let (hint, instead) = match near {
+                Some(near) => {
+                    let names = subscription.topics.iter();
+                    let names = names.map(|name| if name == topic { near } else { name.as_str() });
+                    let quoted: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
+                    (format!("; \"{near}\" exists"), format!("topics = [{}]", quoted.join(", ")))
+                }
+                None => {
+                    let hint = format!("; declare it in {}", self.host.file);
+                    (hint, format!("[topics.\"{topic}\"]"))
+                }
+            };
+            let reason = format!("unknown topic \"{topic}\"{hint}");
+            let severity = if self.host.topics.create_on_publish {
+                Severity::Warning
+            } else {
+                Severity::Error
+            };
+            let what = (severity, code::UNKNOWN_TOPIC, reason);
+            self.add(&manifest.file, *place, what, Some(instead));
+        }
+    }
+
+    /// Grants reach a topic. With topics created on publish, any topic may come to exist.
+    fn grants(&mut self, manifest: &Manifest, subscription: &SubscriptionConfig) {
+        if self.host.topics.create_on_publish {
+            return;
+        }
+        for (glob, place) in subscription.grants.emit.iter().zip(&subscription.places.emit) {
+            if self.known.iter().any(|topic| glob.matches(topic)) {
+                continue;
+            }
+            let near = suggest::nearest(glob.as_str(), self.known.iter().map(String::as_str));
+            let names = subscription.grants.emit.iter();
+            let names = names.map(|one| if one == glob { near } else { Some(one.as_str()) });
+            let quoted: Vec<String> = names.flatten().map(|name| format!("\"{name}\"")).collect();
+            let reason = format!("grant \"{glob}\" reaches no topic");
+            let instead = format!("emit = [{}]", quoted.join(", "));
+            let what = (Severity::Warning, code::GRANT_REACHES_NOTHING, reason);
+            self.add(&manifest.file, *place, what, Some(instead));
+        }
+    }
+
+    /// A key's events of all topics share one lane only when they share a partition number.
+    fn partitions(&mut self, manifest: &Manifest, subscription: &SubscriptionConfig) {
+        if !subscription.stateful() {
+            return;
+        }
+        let declared = |topic: &String| {
+            self.host.topics.declared.get(topic).map(|config| (topic.clone(), config.partitions))
+        };
+        let counts: Vec<_> = subscription.topics.iter().filter_map(declared).collect();
+        let Some((first, partitions)) = counts.first() else { return };
+        let Some((other, others)) = counts.iter().find(|(_, count)| count != partitions) else {
+            return;
+        };
+        let reason = format!(
+            "state and timers over several topics need equal partition counts: \"{first}\" has \
+             {partitions}, \"{other}\" has {others}"
+        );
+        let at = subscription.topics.iter().position(|topic| topic == other);
+        let place = at.and_then(|at| subscription.places.topics.get(at)).copied();
+        let place = place.unwrap_or(subscription.place());
+        let instead = format!("partitions = {}", partitions.max(others));
+        self.error(&manifest.file, place, (code::UNEQUAL_PARTITIONS, reason), Some(instead));
+    }
+
+    fn error(
+        &mut self,
+        file: &str,
+        place: Place,
+        (code, reason): (&'static str, String),
+        instead: Option<String>,
+    ) {
+        self.add(file, place, (Severity::Error, code, reason), instead);
+    }
+
+    fn add(
+        &mut self,
+        file: &str,
+        place: Place,
+        (severity, code, reason): (Severity, &'static str, String),
+        instead: Option<String>,
+    ) {
+        let file = file.to_owned();
+        let Place { line, column } = place;
+        self.problems.push(Problem { file, line, column, code, severity, reason, instead });
+    }
 }

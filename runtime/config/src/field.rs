@@ -11,10 +11,7 @@ pub struct Pointer(String);
 impl Pointer {
     /// A pointer from its text, unless that is none.
     pub fn new(text: &str) -> Option<Self> {
-        let escapes_hold = text
-            .split('~')
-            .skip(1)
-            .all(|rest| rest.starts_with(['0', '1']));
+        let escapes_hold = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
         (text.starts_with('/') && escapes_hold).then(|| Self(text.to_owned()))
     }
 

@@ -88,11 +88,7 @@ mod tests {
             ("", "", true),
             ("", "a", false),
         ] {
-            assert_eq!(
-                Glob::new(pattern).matches(name),
-                covered,
-                "{pattern} on {name}"
-            );
+            assert_eq!(Glob::new(pattern).matches(name), covered, "{pattern} on {name}");
         }
     }
 

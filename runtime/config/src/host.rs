@@ -5,7 +5,14 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf
 
 use gristmill_engine::{Bytes, Millis, WorkerPolicy};
 
-use crate::{Env, Glob, Pointer, Problems, Source};
+use crate::{
+    Env, Glob, Pointer, Problems, Source,
+    keys::host::HOST,
+    problem::code,
+    report::Report,
+    units,
+    walk::{Checked, Value, checked::disagree, folder, walk},
+};
 
 /// The checked content of `gristmill.toml`. Defaults are in `docs/configuration.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,6 +206,17 @@ pub struct Plugins {
     pub history: u32,
 }
 
+impl Default for Ceilings {
+    /// Those of an empty `gristmill.toml`.
+    fn default() -> Self {
+        let empty = Source { name: "", text: "" };
+        match walk(&empty, &|_| None, &HOST) {
+            Ok((checked, _)) => ceilings(checked.table("ceilings")),
+            Err(_) => disagree("ceilings"),
+        }
+    }
+}
+
 impl HostConfig {
     /// How each worker's engine is treated.
     pub fn worker_policy(&self) -> WorkerPolicy {
@@ -214,6 +232,148 @@ impl HostConfig {
 }
 
 pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<HostConfig, Problems> {
-    drop((source, env));
-    Err(Problems::default())
+    let (checked, mut report) = walk(source, env, &HOST)?;
+    check_listen(&checked, &mut report);
+    check_intervals(checked.table("checkpoint"), &mut report);
+    let folder = folder(source);
+    let config = HostConfig {
+        file: source.name.to_owned(),
+        name: checked.text("name").to_owned(),
+        listen: address(&checked),
+        data_dir: folder.join(checked.text("data_dir")),
+        plugins_dir: folder.join(checked.text("plugins_dir")),
+        workers: checked.count_if_any("workers").and_then(NonZeroU32::new),
+        attempts_max: checked.count("attempts_max"),
+        broker: Broker::Embedded,
+        storage: storage(checked.table("storage")),
+        topics: topics(checked.table("topics")),
+        http: http(checked.table("http")),
+        telemetry: telemetry(checked.table("telemetry")),
+        ceilings: ceilings(checked.table("ceilings")),
+        checkpoint: checkpoint(checked.table("checkpoint")),
+        plugins: Plugins {
+            rescan: checked.table("plugins").millis("rescan"),
+            history: checked.table("plugins").count("history"),
+        },
+        warnings: Problems::default(),
+    };
+    let problems = report.into_problems();
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    Ok(HostConfig { warnings: problems, ..config })
+}
+
+fn address(checked: &Checked) -> SocketAddr {
+    match checked.text("listen").parse() {
+        Ok(address) => address,
+        Err(_) => disagree("listen"),
+    }
+}
+
+/// Whoever reaches the address may do anything: only an operator's word opens it to others.
+fn check_listen(checked: &Checked, report: &mut Report<'_>) {
+    let http = checked.table("http");
+    let sound = checked.sound("listen") && http.sound("allow_anonymous");
+    let address = address(checked);
+    if !sound || http.flag("allow_anonymous") || address.ip().is_loopback() {
+        return;
+    }
+    let reason = format!(
+        "`listen = \"{address}\"` is open to other machines, and no one has to say who they are: \
+         tokens come with a later release; listen on loopback, or set `allow_anonymous = true` in \
+         `[http]` where the network is trusted"
+    );
+    let instead = format!("listen = \"127.0.0.1:{}\"", address.port());
+    report.error(checked.place("listen"), code::OPEN_TO_ANYONE, reason, Some(instead));
+}
+
+fn check_intervals(checkpoint: &Checked, report: &mut Report<'_>) {
+    let (least, most) = (checkpoint.millis("interval_min"), checkpoint.millis("interval_max"));
+    let sound = checkpoint.sound("interval_min") && checkpoint.sound("interval_max");
+    if sound && least > most {
+        let (least, most) = (units::span(least.0), units::span(most.0));
+        let reason = format!("`interval_min` of {least} is longer than `interval_max` of {most}");
+        let instead = format!("interval_min = \"{most}\"");
+        report.error(checkpoint.place("interval_min"), code::CONTRADICTION, reason, Some(instead));
+    }
+}
+
+fn storage(checked: &Checked) -> Storage {
+    let reserve = match &checked.entry("reserve").value {
+        Value::Percent(percent) => Reserve::Percent(u32::try_from(*percent).unwrap_or(100)),
+        _ => Reserve::Bytes(checked.bytes("reserve")),
+    };
+    Storage { reserve, cache: checked.bytes("cache") }
+}
+
+fn topics(checked: &Checked) -> Topics {
+    let defaults = checked.table("defaults");
+    let declared =
+        checked.open.iter().map(|(name, table)| (name.clone(), topic(table, defaults))).collect();
+    Topics {
+        declared,
+        defaults: topic(defaults, defaults),
+        create_on_publish: checked.flag("create_on_publish"),
+    }
+}
+
+/// What `table` says of a topic, and `defaults` where it is silent.
+fn topic(table: &Checked, defaults: &Checked) -> TopicConfig {
+    let of = |key: &str| if table.written(key) { table } else { defaults };
+    let retention = match &of("retention").entry("retention").value {
+        Value::Text(_) => Retention::Forever,
+        _ => Retention::For(of("retention").millis("retention")),
+    };
+    let key = Pointer::new(of("key").text("key"));
+    let retention_bytes = of("retention_bytes").number_if_any("retention_bytes").map(Bytes);
+    TopicConfig {
+        partitions: of("partitions").count("partitions"),
+        retention,
+        retention_bytes,
+        compaction: of("compaction").flag("compaction"),
+        max_event_bytes: of("max_event_bytes").bytes("max_event_bytes"),
+        key: key.map_or(KeyRule::None, KeyRule::Pointer),
+    }
+}
+
+fn http(checked: &Checked) -> Http {
+    Http {
+        allow_anonymous: checked.flag("allow_anonymous"),
+        body_bytes_max: checked.bytes("body_bytes_max"),
+        heartbeat: checked.millis("heartbeat"),
+        readers_max: checked.count("readers_max"),
+    }
+}
+
+fn telemetry(checked: &Checked) -> Telemetry {
+    let log_format = match checked.text("log_format") {
+        "text" => LogFormat::Text,
+        "json" => LogFormat::Json,
+        _ => disagree("log_format"),
+    };
+    Telemetry { log: checked.text("log").to_owned(), log_format }
+}
+
+fn ceilings(checked: &Checked) -> Ceilings {
+    Ceilings {
+        memory: checked.bytes("memory"),
+        attempt_timeout: checked.millis("attempt_timeout"),
+        concurrency: checked.count("concurrency"),
+        emissions: checked.count("emissions"),
+        emit: checked.globs("emit"),
+        state: checked.flag("state"),
+        timers: checked.flag("timers"),
+        wall_clock: checked.flag("wall_clock"),
+    }
+}
+
+fn checkpoint(checked: &Checked) -> Checkpoint {
+    Checkpoint {
+        interval_min: checked.millis("interval_min"),
+        interval_max: checked.millis("interval_max"),
+        events_max: checked.count("events_max"),
+        bytes_max: checked.bytes("bytes_max"),
+        drain: checked.millis("drain"),
+    }
 }

@@ -7,13 +7,22 @@
 //! document is reported at once, with its line and the line to write instead.
 
 mod check;
+mod envelope;
+mod expand;
 mod field;
 mod glob;
 mod host;
+mod keys;
 mod manifest;
 mod problem;
 pub mod read;
+mod report;
 mod subscription;
+mod suggest;
+mod syntax;
+mod text;
+mod units;
+mod walk;
 
 pub use check::cross_check;
 pub use field::{Pointer, Secret};

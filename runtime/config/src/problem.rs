@@ -47,13 +47,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            line,
-            code,
-            reason,
-            ..
-        } = self;
+        let Self { file, line, code, reason, .. } = self;
         write!(f, "{file}:{line}: [{code}] ")?;
         if self.severity == Severity::Warning {
             f.write_str("warning: ")?;
@@ -97,9 +91,7 @@ impl Problems {
 
     /// Whether any of them is an error.
     pub fn has_errors(&self) -> bool {
-        self.0
-            .iter()
-            .any(|problem| problem.severity == Severity::Error)
+        self.0.iter().any(|problem| problem.severity == Severity::Error)
     }
 
     /// In order of file, line and column.

@@ -51,9 +51,7 @@ fn text(path: &Path) -> Result<String, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let mut text = String::new();
     let mut limited = file.take(BYTES_MAX + 1);
-    limited
-        .read_to_string(&mut text)
-        .map_err(|error| error.to_string())?;
+    limited.read_to_string(&mut text).map_err(|error| error.to_string())?;
     if text.len() as u64 > BYTES_MAX {
         return Err(format!("it is larger than {BYTES_MAX} bytes"));
     }

@@ -1,6 +1,9 @@
 //! Owns what a manifest says of one subscription: topics, envelope, filter, grants, policy and
 //! limits. It decodes and calls nothing.
 
+pub(crate) mod build;
+mod rules;
+
 use std::collections::BTreeMap;
 
 use gristmill_engine::{Bytes, Millis, Policy};

@@ -1,0 +1,199 @@
+//! Decides what a checked table means for a subscription, and whether its parts contradict each
+//! other or the host's ceilings. It reads no text.
+
+use std::collections::BTreeMap;
+
+use gristmill_engine::{ClassPolicy, FailureClass, OnDead, OnExhausted, Order, Policy};
+
+use super::{
+    Clock, DeadLetter, Envelope, Filter, Grants, Limits, Places, Start, SubscriptionConfig, rules,
+};
+use crate::{
+    Ceilings, Pointer, Secret, envelope,
+    report::Report,
+    walk::{Checked, Value, checked::disagree},
+};
+
+/// The subscription that `table` describes, and everything wrong between its parts.
+pub(crate) fn subscription(
+    table: &Checked,
+    plugin: &str,
+    ceilings: &Ceilings,
+    report: &mut Report<'_>,
+) -> SubscriptionConfig {
+    let dead_letter = match &table.entry("dead_letter").value {
+        Value::Flag(true) => DeadLetter::Default,
+        Value::Flag(false) => DeadLetter::None,
+        _ => DeadLetter::Topic(table.text("dead_letter").to_owned()),
+    };
+    let grants = grants(table.table("grants"));
+    let policy = policy(table, &grants, &dead_letter, ceilings);
+    let name = table.text_if_any("name").unwrap_or(plugin).to_owned();
+    let places = |list: &Checked, key: &str| list.texts(key).iter().map(|one| one.1).collect();
+    let subscription = SubscriptionConfig {
+        name,
+        enabled: table.flag("enabled"),
+        topics: table.texts("topics").iter().map(|one| one.0.clone()).collect(),
+        envelope: envelope(table),
+        filter: filter(table.table("filter")),
+        limits: limits(table.table("limits"), ceilings),
+        start: match table.text("start") {
+            "earliest" => Start::Earliest,
+            "latest" => Start::Latest,
+            _ => disagree("start"),
+        },
+        dead_letter,
+        places: Places {
+            name: table.place("name"),
+            topics: places(table, "topics"),
+            emit: places(table.table("grants"), "emit"),
+        },
+        grants,
+        policy,
+    };
+    rules::check(table, &subscription, ceilings, report);
+    subscription
+}
+
+/// The fields of the preset, each replaced by what the manifest says of it.
+fn envelope(table: &Checked) -> Envelope {
+    let Some((format, mut fields)) = envelope::preset(table.text("envelope")) else {
+        disagree("envelope");
+    };
+    let written = table.table("fields");
+    let replace = |key: &str, field: &mut Vec<Pointer>| {
+        if written.written(key) {
+            *field = written.pointers(key);
+        }
+    };
+    replace("id", &mut fields.id);
+    replace("type", &mut fields.kind);
+    replace("version", &mut fields.version);
+    replace("source", &mut fields.source);
+    replace("time", &mut fields.time);
+    replace("subject", &mut fields.subject);
+    replace("correlation", &mut fields.correlation);
+    replace("causation", &mut fields.causation);
+    replace("tenant", &mut fields.tenant);
+    replace("data", &mut fields.data);
+    Envelope { format, fields, id_header: table.text_if_any("id_header").map(str::to_owned) }
+}
+
+fn filter(table: &Checked) -> Filter {
+    let headers = table.pairs("header").iter().filter_map(|(name, value)| match value {
+        Secret::Text(text) => Some((name.clone(), text.clone())),
+        Secret::File(_) => None,
+    });
+    Filter {
+        types: table.globs("type"),
+        versions: table.texts("version").iter().map(|one| one.0.clone()).collect(),
+        headers: headers.collect(),
+    }
+}
+
+fn grants(table: &Checked) -> Grants {
+    Grants {
+        emit: table.globs("emit"),
+        state: table.flag("state"),
+        timers: table.flag("timers"),
+        clock: match table.text("clock") {
+            "virtual" => Clock::Virtual,
+            "wall" => Clock::Wall,
+            _ => disagree("clock"),
+        },
+        config: table.pairs("config").iter().cloned().collect(),
+    }
+}
+
+/// A limit that is not written is its default or the ceiling, whichever is lower; one that is
+/// written above the ceiling is reported elsewhere.
+fn limits(table: &Checked, ceilings: &Ceilings) -> Limits {
+    Limits {
+        memory: table.bytes("memory").min(ceilings.memory),
+        attempt_timeout: table.millis("attempt_timeout").min(ceilings.attempt_timeout),
+        fuel: table.number_if_any("fuel"),
+        emissions: table.count("emissions").min(ceilings.emissions),
+        emitted_bytes: table.bytes("emitted_bytes"),
+        value_bytes: table.bytes("value_bytes"),
+        log_bytes: table.bytes("log_bytes"),
+        reuse: table.table("instances").count("reuse"),
+    }
+}
+
+fn policy(
+    table: &Checked,
+    grants: &Grants,
+    dead_letter: &DeadLetter,
+    ceilings: &Ceilings,
+) -> Policy {
+    let retry = table.table("retry");
+    let without_dead_letters = *dead_letter == DeadLetter::None;
+    Policy {
+        order: match table.text("order") {
+            "key" => Order::Key,
+            "partition" => Order::Partition,
+            "none" => Order::None,
+            _ => disagree("order"),
+        },
+        stateful: grants.state || grants.timers,
+        concurrency: table.count("concurrency").min(ceilings.concurrency),
+        initial_interval: retry.millis("initial_interval"),
+        multiplier_permille: retry.number("multiplier"),
+        max_interval: retry.millis("max_interval"),
+        jitter_permille: retry.number("jitter"),
+        max_attempts: retry.count("max_attempts"),
+        max_age: retry.millis("max_age"),
+        retry_after_max: retry.millis("retry_after_max"),
+        inline_attempts: retry.count("inline_attempts"),
+        inline_time: retry.millis("inline_time"),
+        on_exhausted: if without_dead_letters && !table.written("on_exhausted") {
+            OnExhausted::PauseKey
+        } else {
+            on_exhausted(table.text("on_exhausted"))
+        },
+        on_dead: match table.text("on_dead") {
+            "continue" => OnDead::Continue,
+            "block-key" => OnDead::BlockKey,
+            _ => disagree("on_dead"),
+        },
+        classes: classes(retry.table("class")),
+        window_events: table.count("window_events"),
+        window_bytes: table.bytes("window_bytes"),
+        parked_events_max: retry.count("parked_events_max"),
+        parked_bytes_max: retry.bytes("parked_bytes_max"),
+    }
+}
+
+/// The classes that differ from the rest of the policy.
+fn classes(table: &Checked) -> BTreeMap<FailureClass, ClassPolicy> {
+    let class = |(name, class): (&str, FailureClass)| {
+        let table = table.table(name);
+        let policy = ClassPolicy {
+            max_attempts: table.count_if_any("max_attempts"),
+            on_exhausted: table.text_if_any("on_exhausted").map(on_exhausted),
+        };
+        (policy != ClassPolicy::default()).then_some((class, policy))
+    };
+    CLASSES.into_iter().filter_map(class).collect()
+}
+
+/// The classes a manifest can treat, by their names.
+pub(super) const CLASSES: [(&str, FailureClass); 7] = [
+    ("retryable", FailureClass::Retryable),
+    ("rejected", FailureClass::Rejected),
+    ("invalid", FailureClass::Invalid),
+    ("output", FailureClass::Output),
+    ("trap", FailureClass::Trap),
+    ("timeout", FailureClass::Timeout),
+    ("memory", FailureClass::Memory),
+];
+
+fn on_exhausted(word: &str) -> OnExhausted {
+    match word {
+        "dead-letter" => OnExhausted::DeadLetter,
+        "pause-key" => OnExhausted::PauseKey,
+        "pause-subscription" => OnExhausted::PauseSubscription,
+        "discard" => OnExhausted::Discard,
+        _ => disagree("on_exhausted"),
+    }
+}

@@ -1,0 +1,170 @@
+//! Decides what is wrong between the parts of one subscription, and between it and the host's
+//! ceilings. Each part alone is right already.
+
+use super::{Clock, DeadLetter, SubscriptionConfig, build::CLASSES};
+use crate::{
+    Ceilings, Glob, Place,
+    problem::code,
+    report::Report,
+    text::TOPIC_MAX,
+    units,
+    walk::{
+        Checked,
+        value::{line_of, string},
+    },
+};
+
+use gristmill_engine::Order;
+
+pub(super) fn check(
+    table: &Checked,
+    subscription: &SubscriptionConfig,
+    ceilings: &Ceilings,
+    report: &mut Report<'_>,
+) {
+    check_limits(table, ceilings, report);
+    check_emit(subscription, ceilings, report);
+    check_grants(table.table("grants"), subscription, ceilings, report);
+    check_order(table, subscription, report);
+    check_dead_letter(table, subscription, report);
+    check_dead_letter_names(table, subscription, report);
+    check_intervals(table.table("retry"), report);
+}
+
+/// Limits that are written stay below the ceilings.
+fn check_limits(table: &Checked, ceilings: &Ceilings, report: &mut Report<'_>) {
+    let limits = table.table("limits");
+    let size = |bytes| string(&units::size(bytes));
+    let span = |millis| string(&units::span(millis));
+    let count = |number: u64| number.to_string();
+    let rows: [(&Checked, &str, u64, &dyn Fn(u64) -> String); 4] = [
+        (limits, "memory", ceilings.memory.0, &size),
+        (limits, "attempt_timeout", ceilings.attempt_timeout.0, &span),
+        (table, "concurrency", u64::from(ceilings.concurrency), &count),
+        (limits, "emissions", u64::from(ceilings.emissions), &count),
+    ];
+    for (table, key, ceiling, show) in rows {
+        if table.written(key) && table.number(key) > ceiling {
+            let (written, most) = (show(table.number(key)), show(ceiling));
+            let reason = format!("`{key} = {written}` is above the host's ceiling, {most}");
+            report.error(table.place(key), code::ABOVE_CEILING, reason, Some(line_of(key, &most)));
+        }
+    }
+}
+
+/// Every pattern granted is within one of the ceilings' patterns.
+fn check_emit(subscription: &SubscriptionConfig, ceilings: &Ceilings, report: &mut Report<'_>) {
+    let allowed = |glob: &Glob| ceilings.emit.iter().any(|ceiling| ceiling.covers(glob));
+    let grants = &subscription.grants.emit;
+    let kept: Vec<String> =
+        grants.iter().filter(|glob| allowed(glob)).map(|glob| string(glob.as_str())).collect();
+    for (glob, place) in grants.iter().zip(&subscription.places.emit) {
+        if !allowed(glob) {
+            let ceilings: Vec<&str> = ceilings.emit.iter().map(Glob::as_str).collect();
+            let ceilings =
+                if ceilings.is_empty() { "none".to_owned() } else { ceilings.join(", ") };
+            let reason = format!(
+                "the host's ceilings do not let \"{glob}\" be granted; they allow {ceilings}"
+            );
+            let instead = format!("emit = [{}]", kept.join(", "));
+            report.error(*place, code::GRANT_REFUSED, reason, Some(instead));
+        }
+    }
+}
+
+fn check_grants(
+    table: &Checked,
+    subscription: &SubscriptionConfig,
+    ceilings: &Ceilings,
+    report: &mut Report<'_>,
+) {
+    let grants = &subscription.grants;
+    for (key, granted, allowed, instead) in [
+        ("state", grants.state, ceilings.state, "false"),
+        ("timers", grants.timers, ceilings.timers, "false"),
+        ("clock", grants.clock == Clock::Wall, ceilings.wall_clock, "\"virtual\""),
+    ] {
+        if granted && !allowed {
+            let what = if key == "clock" { "clock = \"wall\"" } else { key };
+            let reason = format!("the host's ceilings do not let `{what}` be granted");
+            let instead = line_of(key, instead);
+            report.error(table.place(key), code::GRANT_REFUSED, reason, Some(instead));
+        }
+    }
+}
+
+/// State and timers belong to a key, whose events must then follow each other.
+fn check_order(table: &Checked, subscription: &SubscriptionConfig, report: &mut Report<'_>) {
+    if subscription.policy.order == Order::None && subscription.stateful() {
+        let grants = &subscription.grants;
+        let what = match (grants.state, grants.timers) {
+            (true, true) => "state and timers need",
+            (true, false) => "state needs",
+            (false, _) => "timers need",
+        };
+        let reason = format!("{what} the events of a key in order, not `order = \"none\"`");
+        let instead = Some("order = \"key\"".to_owned());
+        report.error(table.place("order"), code::STATE_WITHOUT_ORDER, reason, instead);
+    }
+}
+
+/// Without dead letters nothing can become one.
+fn check_dead_letter(table: &Checked, subscription: &SubscriptionConfig, report: &mut Report<'_>) {
+    if subscription.dead_letter != DeadLetter::None || !table.sound("dead_letter") {
+        return;
+    }
+    let classes = table.table("retry").table("class");
+    let tables = CLASSES.iter().map(|(name, _)| classes.table(name));
+    for table in std::iter::once(table).chain(tables) {
+        let exhausted = table.written("on_exhausted").then(|| table.text("on_exhausted"));
+        if exhausted == Some("dead-letter") {
+            let place = table.place("on_exhausted");
+            let reason = "`on_exhausted = \"dead-letter\"` contradicts `dead_letter = false`";
+            let instead = Some("on_exhausted = \"pause-key\"".to_owned());
+            report.error(place, code::CONTRADICTION, reason, instead);
+        }
+    }
+}
+
+/// Topics of dead letters have names that are none of the subscription's own topics.
+fn check_dead_letter_names(
+    table: &Checked,
+    subscription: &SubscriptionConfig,
+    report: &mut Report<'_>,
+) {
+    for (topic, place) in subscription.topics.iter().zip(&subscription.places.topics) {
+        let Some(dead) = subscription.dead_letter_topic(topic) else { return };
+        if dead.len() > TOPIC_MAX {
+            let reason = format!(
+                "the dead letters of \"{topic}\" would need a topic of {} characters, and {TOPIC_MAX} are allowed",
+                dead.len()
+            );
+            let instead = format!("dead_letter = \"{}.dlq\"", subscription.name);
+            report.error(*place, code::BAD_TOPIC, reason, Some(instead));
+        }
+        let reads = subscription.topics.iter().position(|other| *other == dead);
+        if let Some(index) = reads {
+            let own: Place =
+                subscription.places.topics.get(index).copied().unwrap_or(table.place("topics"));
+            let reason = format!("\"{dead}\" is where its own dead letters go: it would read them");
+            let instead = "dead_letter = true".to_owned();
+            report.error(own, code::CONTRADICTION, reason, Some(instead));
+        }
+    }
+}
+
+fn check_intervals(retry: &Checked, report: &mut Report<'_>) {
+    let (first, most) = (retry.millis("initial_interval"), retry.millis("max_interval"));
+    if retry.sound("initial_interval") && retry.sound("max_interval") && first > most {
+        let (first, most) = (units::span(first.0), units::span(most.0));
+        let reason =
+            format!("`initial_interval` of {first} is longer than `max_interval` of {most}");
+        let (key, value) = if retry.written("max_interval") {
+            ("initial_interval", most)
+        } else {
+            ("max_interval", first)
+        };
+        let instead = Some(line_of(key, &string(&value)));
+        report.error(retry.place("initial_interval"), code::CONTRADICTION, reason, instead);
+    }
+}

@@ -1,0 +1,127 @@
+//! Decides whether lists and tables of strings hold what they may hold.
+
+use std::collections::BTreeSet;
+
+use toml_edit::{Item, Value as TomlValue};
+
+use super::{
+    Value, Walker, folder,
+    value::{line, noun, string},
+};
+use crate::{Place, Secret, keys::Key, problem::code, text::Text};
+
+impl Walker<'_> {
+    /// A list of distinct strings.
+    pub(super) fn texts(
+        &mut self,
+        key: &Key,
+        value: &TomlValue,
+        place: Place,
+        (of, min, max): (Text, usize, usize),
+    ) -> Option<Value> {
+        let Some(list) = value.as_array() else {
+            self.wrong_type(key, &Item::Value(value.clone()), place, None);
+            return None;
+        };
+        let raw: Vec<Option<&str>> = list.iter().map(TomlValue::as_str).collect();
+        let mut texts: Vec<(String, Place)> = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (index, element) in list.iter().enumerate() {
+            let at = element.span().map_or(place, |span| self.report.place(span.start));
+            let mended = |new: Option<&str>| line(key, &list_with(&raw, index, new));
+            if element.as_str().is_none() {
+                let noun = noun(&Item::Value(element.clone()));
+                let reason = format!("`{}` takes a list of strings, not of {noun}", key.name);
+                let scalar = element.as_integer().map(|number| number.to_string());
+                self.report.error(at, code::WRONG_TYPE, reason, Some(mended(scalar.as_deref())));
+                continue;
+            }
+            let Some(expanded) = self.string(key, element, at) else { continue };
+            if let Err(misfit) = of.check(&expanded.text) {
+                let reason = format!("`{}`: {}", key.name, misfit.reason);
+                let instead = mended(misfit.instead.as_deref());
+                self.report.error(at, misfit.code, reason, Some(instead));
+            } else if seen.insert(expanded.text.clone()) {
+                texts.push((expanded.text, at));
+            } else {
+                let reason = format!("`{}` names \"{}\" twice", key.name, expanded.text);
+                self.report.error(at, code::DUPLICATE, reason, Some(mended(None)));
+            }
+        }
+        if (min..=max).contains(&list.len()) {
+            return Some(Value::Texts(texts));
+        }
+        let reason = format!("`{}` takes {min} to {max} strings, not {}", key.name, list.len());
+        let example = (list.len() < min).then(|| line(key, &key.example()));
+        self.report.error(place, code::OUT_OF_RANGE, reason, example);
+        None
+    }
+
+    /// A table of strings under chosen names.
+    pub(super) fn pairs(
+        &mut self,
+        (key, secret): (&Key, bool),
+        item: &Item,
+        place: Place,
+    ) -> Option<Value> {
+        let Some(table) = item.as_table_like() else {
+            self.wrong_type(key, item, place, None);
+            return None;
+        };
+        let mut pairs = Vec::new();
+        for (name, inner) in table.iter() {
+            let at = table.key(name).and_then(toml_edit::Key::span).or_else(|| inner.span());
+            let at = at.map_or(place, |span| self.report.place(span.start));
+            let written = toml_edit::Key::new(name).to_string();
+            let file = file_of(inner).filter(|_| secret);
+            if let Some(raw) = inner.as_value().and_then(TomlValue::as_str) {
+                if let Some(expanded) = self.expanded((&written, "value"), raw, at) {
+                    pairs.push((name.to_owned(), Secret::Text(expanded.text)));
+                }
+            } else if let Some(raw) = file {
+                if let Some(expanded) = self.expanded(("file", "/run/secrets/x"), raw, at) {
+                    let path = folder(self.report.source()).join(expanded.text);
+                    pairs.push((name.to_owned(), Secret::File(path)));
+                }
+            } else {
+                self.report_pair((&written, secret), inner, at);
+            }
+        }
+        Some(Value::Pairs(pairs))
+    }
+
+    fn report_pair(&mut self, (name, secret): (&str, bool), item: &Item, place: Place) {
+        let takes = if secret { "a string or `{ file = \"…\" }`" } else { "a string" };
+        let reason = format!("`{name}` takes {takes}, not {}", noun(item));
+        let scalar = item.as_value().and_then(|value| match value {
+            TomlValue::Integer(number) => Some(number.value().to_string()),
+            TomlValue::Float(number) => Some(number.value().to_string()),
+            TomlValue::Boolean(flag) => Some(flag.value().to_string()),
+            TomlValue::String(_)
+            | TomlValue::Datetime(_)
+            | TomlValue::Array(_)
+            | TomlValue::InlineTable(_) => None,
+        });
+        let value = match scalar {
+            Some(text) => string(&text),
+            None if secret => "{ file = \"/run/secrets/x\" }".to_owned(),
+            None => "\"value\"".to_owned(),
+        };
+        let instead = format!("{name} = {value}");
+        self.report.error(place, code::WRONG_TYPE, reason, Some(instead));
+    }
+}
+
+/// The path in `{ file = "…" }`.
+fn file_of(item: &Item) -> Option<&str> {
+    let table = item.as_table_like().filter(|table| table.len() == 1)?;
+    table.get("file")?.as_str().filter(|path| !path.is_empty())
+}
+
+/// A list as TOML with one element replaced, or left out.
+fn list_with(raw: &[Option<&str>], index: usize, new: Option<&str>) -> String {
+    let kept =
+        raw.iter().enumerate().filter_map(|(at, text)| if at == index { new } else { *text });
+    let strings: Vec<String> = kept.map(string).collect();
+    format!("[{}]", strings.join(", "))
+}
