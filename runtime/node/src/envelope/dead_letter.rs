@@ -291,3 +291,143 @@ fn cut(text: &str, max: usize) -> String {
 fn lossy(value: &Bytes) -> String {
     String::from_utf8_lossy(value).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use gristmill_engine::Offset;
+
+    use super::*;
+
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn letter<'a>(message: &'a str, detail: &'a str) -> DeadLetter<'a> {
+        DeadLetter {
+            subscription: "ordering",
+            plugin: "ordering",
+            digest: "ab12",
+            group: "shop-ordering",
+            class: FailureClass::Rejected,
+            code: Some("unknown-seat"),
+            message,
+            detail,
+            attempts: 3,
+            first_failure: Instant(1_000),
+            last_failure: Instant(2_000),
+            event_id: "e-1",
+            trace_parent: Some(TRACE),
+            origin: Origin { topic: "reservation-created", partition: 2, offset: 77 },
+            timer: None,
+        }
+    }
+
+    fn headers(pairs: &[(&str, &str)]) -> Vec<(String, Bytes)> {
+        let own = |(name, value): &(&str, &str)| (name.to_string(), Bytes::from(value.to_string()));
+        pairs.iter().map(own).collect()
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_contract() {
+        let timer = Some(("expiry", Instant(9)));
+        let written = DeadLetter { timer, ..letter("no such seat", "trace") }.headers(&[]);
+        let shown: Vec<_> = written
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value)))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "dlq-version: 1",
+                "dlq-subscription: ordering",
+                "dlq-plugin: ordering",
+                "dlq-plugin-digest: ab12",
+                "dlq-error-class: rejected",
+                "dlq-error-code: unknown-seat",
+                "dlq-error-message: no such seat",
+                "dlq-error-detail: trace",
+                "dlq-attempts: 3",
+                "dlq-first-failure-ms: 1000",
+                "dlq-last-failure-ms: 2000",
+                "dlq-event-id: e-1",
+                "dlq-timer-name: expiry",
+                "dlq-timer-due-ms: 9",
+                "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                "__dlq.errors.topic: reservation-created",
+                "__dlq.errors.partition: 2",
+                "__dlq.errors.offset: 77",
+                "__dlq.errors.group: shop-ordering",
+                "__dlq.errors.delivery.count: 3",
+                "__dlq.errors.message: no such seat",
+            ]
+        );
+        let view = DeadLetterView::read(&written).unwrap();
+        assert_eq!((view.class.as_str(), view.attempts, view.offset), ("rejected", 3, 77));
+        assert_eq!(view.timer, Some(TimerOrigin { name: "expiry".to_owned(), due_ms: 9 }));
+        assert_eq!(view.code.as_deref(), Some("unknown-seat"));
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_character_and_say_so() {
+        for (length, is_cut) in [(MESSAGE_BYTES_MAX, false), (MESSAGE_BYTES_MAX + 1, true)] {
+            let message = "x".repeat(length);
+            let written = letter(&message, "").headers(&[]);
+            let kept = lossy(header(&written, "dlq-error-message").unwrap());
+            assert!(kept.len() <= MESSAGE_BYTES_MAX);
+            assert_eq!(kept != message, is_cut);
+            assert_eq!(kept.ends_with("[cut, 1025 bytes in all]"), is_cut);
+            assert_eq!(header(&written, "dlq-error-detail"), None);
+        }
+        for length in [DETAIL_BYTES_MAX / 3, DETAIL_BYTES_MAX] {
+            let written = letter("m", &"票".repeat(length)).headers(&[]);
+            let kept = header(&written, "dlq-error-detail").unwrap();
+            assert!(kept.len() <= DETAIL_BYTES_MAX);
+            assert!(std::str::from_utf8(kept).is_ok(), "no character is torn");
+        }
+    }
+
+    #[test]
+    fn the_original_comes_back_exactly_even_when_it_was_a_dead_letter_itself() {
+        let first = headers(&[("ce_id", "e-1"), ("x", "1"), ("x", "2"), ("traceparent", "own")]);
+        let once = letter("first", "").headers(&first);
+        let twice = letter("second", "").headers(&once);
+        assert_eq!(original_headers(&once), first);
+        assert_eq!(original_headers(&twice), once);
+        assert_eq!(DeadLetterView::read(&twice).unwrap().message, "second");
+        let traces = once.iter().filter(|(name, _)| name == "traceparent").count();
+        assert_eq!(traces, 1, "the event's own trace is left alone");
+        assert_eq!(DeadLetterView::read(&first), None);
+        assert_eq!(original_headers(&first), first);
+    }
+
+    #[test]
+    fn a_redrive_keeps_the_event_and_carries_its_first_place() {
+        let first = headers(&[("ce_id", "e-1"), ("Retry-Count", "9"), ("x", "1")]);
+        let dead = letter("m", "d").headers(&first);
+        let deny = ["retry-count".to_owned(), "ce_id".to_owned()];
+        let again = redrive_headers(&dead, &deny).unwrap();
+        let mut stored = Stored {
+            offset: Offset(0),
+            timestamp: Instant(5),
+            key: None,
+            headers: again,
+            payload: None,
+        };
+        let origin = redriven(&mut stored).unwrap();
+        assert_eq!(stored.headers, headers(&[("ce_id", "e-1"), ("x", "1")]));
+        assert_eq!((origin.topic.as_str(), origin.partition), ("reservation-created", 2));
+        assert_eq!((origin.offset, origin.timer), (77, None));
+        assert_eq!(redriven(&mut stored), None, "nothing is left to take off");
+        assert_eq!(redrive_headers(&first, &[]), None, "no dead letter, no redrive");
+    }
+
+    #[test]
+    fn a_redriven_timer_says_which() {
+        let timer = Some(("expiry", Instant(9)));
+        let dead = DeadLetter { timer, ..letter("m", "") }.headers(&[]);
+        let headers = redrive_headers(&dead, &[]).unwrap();
+        let (offset, timestamp) = (Offset(0), Instant(5));
+        let mut stored = Stored { offset, timestamp, key: None, headers, payload: None };
+        let origin = redriven(&mut stored).unwrap();
+        assert_eq!(origin.timer, Some(TimerOrigin { name: "expiry".to_owned(), due_ms: 9 }));
+        assert!(stored.headers.is_empty());
+    }
+}

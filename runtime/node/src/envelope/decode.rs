@@ -164,7 +164,10 @@ pub(crate) fn decode<'a>(
     let Worn { event, found, data, .. } = worn;
     let event = event.unwrap_or_default();
     let headers = &record.stored.headers;
-    let trace_parent = text_header(headers, "traceparent")?.map(Cow::Borrowed);
+    // A trace that cannot be read is no reason to give up on the event.
+    let trace_parent = header(headers, "traceparent")
+        .and_then(|value| std::str::from_utf8(value).ok())
+        .map(Cow::Borrowed);
     let own = |text: Cow<'a, str>| Some(text).filter(|text| !text.is_empty());
     Ok(Decoded {
         source: found

@@ -31,3 +31,6 @@ pub(crate) type Headers = [(String, bytes::Bytes)];
 pub(crate) fn header<'a>(headers: &'a Headers, name: &str) -> Option<&'a bytes::Bytes> {
     headers.iter().rev().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
+
+#[cfg(test)]
+mod tests;
