@@ -46,18 +46,10 @@ pub struct Emission {
 impl Emission {
     /// Size of all text and data, in bytes; what counts to `emitted_bytes`.
     pub fn bytes(&self) -> u64 {
-        let text = [
-            &self.version,
-            &self.subject,
-            &self.content_type,
-            &self.correlation_id,
-        ];
+        let text = [&self.version, &self.subject, &self.content_type, &self.correlation_id];
         let text: usize = text.into_iter().flatten().map(String::len).sum();
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|header| header.name.len() + header.value.len())
-            .sum();
+        let headers: usize =
+            self.headers.iter().map(|header| header.name.len() + header.value.len()).sum();
         let key = self.key.as_ref().map_or(0, Bytes::len);
         let sum = self.topic.len() + self.kind.len() + text + key + self.payload.len() + headers;
         u64::try_from(sum).unwrap_or(u64::MAX)

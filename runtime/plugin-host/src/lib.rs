@@ -5,14 +5,27 @@
 //! is an attempt: it gets a [`Request`], asks its [`World`], and ends as [`Finished`] with
 //! [`Effects`] or a [`Failure`].
 
+mod attempt;
+mod bindings;
+mod cache;
 mod effects;
 mod error;
+mod failure;
 mod finished;
+mod host;
+mod instance;
+mod limiter;
 mod limits;
+mod log;
+mod lower;
 mod plugin;
+mod random;
 mod request;
 mod runner;
 mod runtime;
+mod seats;
+mod ticker;
+mod wasi;
 mod world;
 
 pub use effects::{
