@@ -1,0 +1,85 @@
+//! Owns what one version of a subscription is bound to: its plugin, its checked manifest entry and
+//! the topics it reads and writes, resolved to the store's numbers. It never changes once made; an
+//! upgrade makes a new one.
+
+use std::sync::Arc;
+
+use gristmill_config::SubscriptionConfig;
+use gristmill_engine::{PartitionId, SubscriptionId, TopicId, Version};
+use gristmill_plugin_host::{Plugin, RunnerSettings};
+
+use crate::envelope::EnvelopeRules;
+
+/// One version of a subscription.
+#[derive(Debug)]
+pub(crate) struct Binding {
+    /// The store's number of the subscription; the same for all its versions.
+    pub(crate) subscription: SubscriptionId,
+    /// Counts the versions this process has bound, from 1.
+    pub(crate) version: Version,
+    /// The subscription's name.
+    pub(crate) name: Arc<str>,
+    /// The plugin's name.
+    pub(crate) plugin_name: Arc<str>,
+    /// The compiled plugin.
+    pub(crate) plugin: Plugin,
+    /// Its entry in the manifest.
+    pub(crate) config: SubscriptionConfig,
+    /// How its events are read.
+    pub(crate) rules: EnvelopeRules,
+    /// The topics it reads, the internal redrive topic last.
+    pub(crate) sources: Vec<Source>,
+    /// `source` of the events its handler publishes: `/{host}/{subscription}`.
+    pub(crate) event_source: Arc<str>,
+    /// How its attempts are run: limits, grants, configuration with secrets read.
+    pub(crate) runner: RunnerSettings,
+}
+
+/// A topic a subscription reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// The topic.
+    pub(crate) topic: TopicId,
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    /// Tells one life of the name from the next.
+    pub(crate) incarnation: u128,
+    /// How many partitions it has.
+    pub(crate) partitions: u32,
+    /// Where events given up on go; `None` with `dead_letter = false`.
+    pub(crate) dead_letters: Option<DeadLetters>,
+    /// True for the subscription's own redrive topic.
+    pub(crate) is_redrive: bool,
+}
+
+/// Where dead letters go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeadLetters {
+    /// The topic.
+    pub(crate) topic: TopicId,
+    /// How many partitions it has.
+    pub(crate) partitions: u32,
+}
+
+impl Binding {
+    /// The source of that number, if the subscription reads it.
+    pub(crate) fn source(&self, topic: TopicId) -> Option<&Source> {
+        self.sources.iter().find(|source| source.topic == topic)
+    }
+
+    /// How many partition numbers its topics have.
+    pub(crate) fn partitions(&self) -> u32 {
+        self.sources.iter().map(|source| source.partitions).max().unwrap_or(0)
+    }
+
+    /// The partition numbers that fall to worker `index` of `workers`. One number of every topic
+    /// falls to one worker: a lane spans the topics of its subscription.
+    pub(crate) fn partitions_of(
+        &self,
+        index: u32,
+        workers: u32,
+    ) -> impl Iterator<Item = PartitionId> + use<> {
+        let stride = usize::try_from(workers.max(1)).unwrap_or(usize::MAX);
+        (index..self.partitions()).step_by(stride).map(PartitionId)
+    }
+}

@@ -1,0 +1,14 @@
+//! Owns which plugin versions run: what the plugin directory holds, what was loaded from it, what
+//! ran before, and what an operator paused or rolled back. It never runs a plugin itself.
+
+mod adopt;
+mod ledger;
+mod scan;
+mod status;
+mod supervisor;
+mod watch;
+
+pub(crate) use ledger::Ledgers;
+pub(crate) use status::{Board, PluginStatus, SubscriptionStatus, VersionStatus};
+pub(crate) use supervisor::{Inbox, Operation, Refusal, Supervisor};
+pub(crate) use watch::Watch;

@@ -1,0 +1,286 @@
+//! Owns the life of a host: what is started in which order, and how it ends. Everything it starts
+//! it stops, and the first part that fails stops the rest.
+
+use std::net::SocketAddr;
+use std::num::{NonZero, NonZeroU32};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use gristmill_config::{HostConfig, Reserve};
+use gristmill_engine::{Bytes as Size, Instant, PartitionId, TopicId};
+use gristmill_plugin_host::{Runtime as PluginRuntime, RuntimeSettings};
+use gristmill_store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::Clock;
+use crate::host::Host;
+use crate::metrics::Metrics;
+use crate::plugins::{Inbox, Ledgers, Supervisor, Watch};
+use crate::shared::{self, CLOCK, Parts, Shared};
+use crate::worker::{Command, Worker};
+use crate::{Error, http, topics};
+
+/// Instances kept for what runs beside the workers' attempts.
+const INSTANCES_SPARE: u32 = 16;
+/// Time between two looks at the free space; the store itself looks before every write near the
+/// reserve.
+const SPACE_LOOK: Duration = Duration::from_secs(1);
+
+/// What a host is started with.
+#[derive(Debug)]
+pub struct Settings {
+    /// The checked configuration.
+    pub config: HostConfig,
+    /// Called between the steps of every commit of the store; for tests that kill the process.
+    pub hook: Option<gristmill_store::Hook>,
+}
+
+/// A running host.
+#[derive(Debug)]
+pub struct Node {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    ended: tokio::task::JoinHandle<Result<(), Error>>,
+}
+
+type CommandSender = mpsc::UnboundedSender<Command>;
+
+impl Node {
+    /// Opens the store, starts the workers and the plugin engine, and serves HTTP. Plugins load
+    /// in the background: `/readyz` says when they have.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the host from starting; each says what to do.
+    pub async fn start(settings: Settings) -> Result<Self, Error> {
+        // The address first: a second host on one machine is told so before it waits for a lock.
+        let listener = listen(settings.config.listen).await?;
+        let address = listener.local_addr().map_err(Error::Serve)?;
+        let shared = tokio::task::spawn_blocking(|| open(settings))
+            .await
+            .map_err(|_panicked| Error::WorkerGone)??;
+        let (stop, stopping) = watch::channel(false);
+        let workers = Workers::start(&shared)?;
+        let inbox = supervise(&shared, &workers.senders);
+        let host = Host::new(Arc::clone(&shared), inbox, workers.senders.clone(), &stopping);
+        let ended = tokio::spawn(run(shared, workers, listener, host, stopping));
+        tracing::info!(%address, "listening");
+        Ok(Self { address, stop, ended })
+    }
+
+    /// The address HTTP is served on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A handle that begins the end: ingest is refused, what runs may finish, everything staged
+    /// is committed.
+    pub fn stopper(&self) -> watch::Sender<bool> {
+        self.stop.clone()
+    }
+
+    /// Waits until the host has ended, by its stopper or by a failure.
+    ///
+    /// # Errors
+    ///
+    /// The failure that ended it.
+    pub async fn ended(self) -> Result<(), Error> {
+        self.ended.await.map_err(|_panicked| Error::WorkerGone)?
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+/// Opens everything that is on disk.
+fn open(settings: Settings) -> Result<Arc<Shared>, Error> {
+    let Settings { config, hook } = settings;
+    make_folder(&config.data_dir)?;
+    make_folder(&config.plugins_dir)?;
+    let mut store = gristmill_store::Settings::new(config.data_dir.join("store"));
+    store.cache = config.storage.cache;
+    store.hook = hook;
+    store.reserve = reserve(&config);
+    let store = Store::open(store)?;
+    let floor = store.document(CLOCK)?.and_then(|text| <[u8; 8]>::try_from(&text[..]).ok());
+    let clock = Clock::starting_at(Instant(floor.map_or(0, u64::from_be_bytes)));
+    let plugins = PluginRuntime::new(RuntimeSettings {
+        cache_dir: Some(config.data_dir.join("compiled")),
+        instances_max: worker_count(&config)
+            .saturating_mul(config.attempts_max)
+            .saturating_add(INSTANCES_SPARE)
+            .min(10_000),
+        memory_bytes_max: config.ceilings.memory.0,
+        ..RuntimeSettings::default()
+    })?;
+    let metrics = Metrics::new();
+    let shared = shared::share(Parts { config, store, plugins, clock, metrics })?;
+    topics::declare(&shared)?;
+    Ok(shared)
+}
+
+/// The free space to keep, where the configuration says so in bytes or as a share.
+fn reserve(config: &HostConfig) -> Option<Size> {
+    match config.storage.reserve {
+        Reserve::Bytes(bytes) => Some(bytes),
+        Reserve::Percent(percent) => {
+            let total = gristmill_store::file_system_size(&config.data_dir).unwrap_or_default();
+            Some(Size(total.0.saturating_div(100).saturating_mul(u64::from(percent))))
+        }
+    }
+}
+
+/// Workers of a host: as configured, else one per core.
+pub(crate) fn worker_count(config: &HostConfig) -> u32 {
+    let cores = || thread::available_parallelism().map_or(1, NonZero::get);
+    config.workers.map_or_else(|| u32::try_from(cores()).unwrap_or(256).min(256), NonZeroU32::get)
+}
+
+fn make_folder(path: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(path)
+        .map_err(|source| Error::Folder { path: PathBuf::from(path), source })
+}
+
+/// The worker threads and how they ended.
+struct Workers {
+    senders: Vec<CommandSender>,
+    results: mpsc::UnboundedReceiver<Result<(), Error>>,
+}
+
+impl Workers {
+    /// Starts one thread per worker, each with an engine and a single-threaded runtime.
+    fn start(shared: &Arc<Shared>) -> Result<Self, Error> {
+        let count = worker_count(&shared.config);
+        let (ended, results) = mpsc::unbounded_channel();
+        let mut senders = Vec::new();
+        for index in 0..count {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            senders.push(sender.clone());
+            let (shared, ended) = (Arc::clone(shared), ended.clone());
+            thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || {
+                    let result = work(index, count, shared, (sender, receiver));
+                    // The host is past caring when nobody takes it.
+                    drop(ended.send(result));
+                })
+                .map_err(Error::Thread)?;
+        }
+        notify_growth(&shared.store, senders.clone());
+        Ok(Self { senders, results })
+    }
+
+    /// Lets every worker drain, and waits until the last has.
+    async fn drain(mut self) -> Result<(), Error> {
+        for sender in &self.senders {
+            drop(sender.send(Command::Drain));
+        }
+        drop(self.senders);
+        while let Some(result) = self.results.recv().await {
+            result?;
+        }
+        Ok(())
+    }
+}
+
+fn work(
+    index: u32,
+    count: u32,
+    shared: Arc<Shared>,
+    channel: (CommandSender, mpsc::UnboundedReceiver<Command>),
+) -> Result<(), Error> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
+    runtime.block_on(Worker::new(index, count, shared, channel).run())
+}
+
+/// Tells each worker which of its partitions grew.
+fn notify_growth(store: &Store, senders: Vec<CommandSender>) {
+    store.on_append(Box::new(move |grown| {
+        let count = u32::try_from(senders.len()).unwrap_or(u32::MAX).max(1);
+        for (index, sender) in (0_u32..).zip(&senders) {
+            let its = |(_, partition): &&(TopicId, PartitionId)| partition.0 % count == index;
+            let own: Arc<[_]> = grown.iter().filter(its).copied().collect();
+            if !own.is_empty() {
+                // A worker that has ended takes the host down; there is nothing to tell it.
+                drop(sender.send(Command::Appended(own)));
+            }
+        }
+    }));
+}
+
+/// Starts the supervisor and the watch over the plugin directory.
+fn supervise(
+    shared: &Arc<Shared>,
+    workers: &[CommandSender],
+) -> mpsc::UnboundedSender<Inbox> {
+    let (inbox, receiver) = mpsc::unbounded_channel();
+    let ledgers = Ledgers::new(shared.config.data_dir.join("versions"), shared.store.clone());
+    let supervisor =
+        Supervisor::new(Arc::clone(shared), workers.to_vec(), ledgers, (inbox.clone(), receiver));
+    // It waits for the store now and then, so it has a thread of its own.
+    let handle = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || handle.block_on(supervisor.run()));
+    let rescan = Duration::from_millis(shared.config.plugins.rescan.0);
+    let watch = Watch::new(shared.config.plugins_dir.clone(), rescan, inbox.clone());
+    tokio::spawn(watch.run());
+    inbox
+}
+
+/// Serves until told to stop or until a part fails, then ends everything in order.
+async fn run(
+    shared: Arc<Shared>,
+    mut workers: Workers,
+    listener: TcpListener,
+    host: Host,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    let mut server = tokio::spawn(http::serve(listener, host, stopping.clone()));
+    let space = tokio::spawn(watch_space(Arc::clone(&shared), workers.senders.clone()));
+    let failed = tokio::select! {
+        // A closed channel means the owner is gone: stop as if told to.
+        _told = stopping.wait_for(|stop| *stop) => None,
+        result = workers.results.recv() => Some(result.unwrap_or(Err(Error::WorkerGone))),
+        served = &mut server => Some(served.unwrap_or(Err(Error::WorkerGone))),
+    };
+    space.abort();
+    if let Some(failed) = failed {
+        server.abort();
+        return failed;
+    }
+    tracing::info!("stopping: running attempts may finish, everything staged is committed");
+    workers.drain().await?;
+    server.await.unwrap_or(Err(Error::WorkerGone))?;
+    let store = shared.store.clone();
+    tokio::task::spawn_blocking(move || store.close())
+        .await
+        .map_err(|_panicked| Error::WorkerGone)??;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Tells the workers when storage runs short and when it has room again.
+async fn watch_space(shared: Arc<Shared>, workers: Vec<CommandSender>) {
+    let mut was_low = false;
+    loop {
+        let space = shared.store.space();
+        if space.low != was_low {
+            was_low = space.low;
+            let (free, total) = (space.free.0, space.total.0);
+            if space.low {
+                tracing::error!(code = "E0463", free, total,
+                    "storage is short: consumption and ingest stop until there is room");
+            } else {
+                tracing::info!(free, total, "storage has room again");
+            }
+            for worker in &workers {
+                drop(worker.send(Command::StorageLow(space.low)));
+            }
+        }
+        tokio::time::sleep(SPACE_LOOK).await;
+    }
+}

@@ -1,0 +1,142 @@
+//! Owns what all parts of a running host share: the store, the plugin engine, the clock, the
+//! configuration, the board and the metrics. It decides nothing.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use bytes::Bytes;
+use gristmill_config::HostConfig;
+use gristmill_store::{Batch, Change, Failed, Receipt, Store};
+
+use crate::Error;
+use crate::clock::Clock;
+use crate::envelope::Hasher128;
+use crate::metrics::Metrics;
+use crate::plugins::Board;
+use crate::progress;
+
+/// What all parts of a running host share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The checked configuration.
+    pub(crate) config: HostConfig,
+    /// Topics and state.
+    pub(crate) store: Store,
+    /// The Wasm engine.
+    pub(crate) plugins: gristmill_plugin_host::Runtime,
+    /// The one clock.
+    pub(crate) clock: Clock,
+    /// Hashes keys, ids and timers with this data directory's own secret.
+    pub(crate) hasher: Hasher128,
+    /// Feeds the jitter of retries.
+    pub(crate) seed: u64,
+    /// What is shown of plugins and subscriptions.
+    pub(crate) board: Board,
+    /// All instruments.
+    pub(crate) metrics: Metrics,
+    /// How far each subscription has come.
+    pub(crate) progress: progress::Board,
+    /// Subscriptions an operator paused; kept across restarts.
+    paused: Mutex<BTreeSet<String>>,
+}
+
+/// The parts a host is made of.
+pub(crate) struct Parts {
+    pub(crate) config: HostConfig,
+    pub(crate) store: Store,
+    pub(crate) plugins: gristmill_plugin_host::Runtime,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
+}
+
+/// Document that names the subscriptions an operator paused.
+const PAUSED: &str = "host/paused";
+/// Document with the secret of this data directory's hashes.
+const SECRET: &str = "host/secret";
+/// Document with the latest moment a checkpoint saw.
+pub(crate) const CLOCK: &str = "host/clock";
+
+impl Shared {
+    /// Puts the parts together and reads what the store remembers of the host itself.
+    pub(crate) fn new(parts: Parts) -> Result<Self, Error> {
+        let Parts { config, store, plugins, clock, metrics } = parts;
+        let secret = secret(&store)?;
+        let paused = match store.document(PAUSED)? {
+            Some(text) => serde_json::from_slice(&text)
+                .map_err(|source| Error::Document { name: PAUSED, source })?,
+            None => BTreeSet::new(),
+        };
+        // The high half of the secret is as random as any seed, and stays with the directory.
+        let (_, half) = secret.split_at(8);
+        let seed = half.try_into().map_or(0, u64::from_be_bytes);
+        Ok(Self {
+            hasher: Hasher128::new(secret),
+            seed,
+            board: Board::default(),
+            progress: progress::Board::default(),
+            paused: Mutex::new(paused),
+            config,
+            store,
+            plugins,
+            clock,
+            metrics,
+        })
+    }
+
+    /// Whether an operator paused the subscription.
+    pub(crate) fn is_paused(&self, subscription: &str) -> bool {
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner).contains(subscription)
+    }
+
+    /// Remembers durably that an operator paused or resumed a subscription.
+    pub(crate) fn remember_paused(
+        &self,
+        subscription: &str,
+        is_paused: bool,
+    ) -> Result<(), Failed> {
+        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = if is_paused {
+            paused.insert(subscription.to_owned())
+        } else {
+            paused.remove(subscription)
+        };
+        if !changed {
+            return Ok(());
+        }
+        // A set of strings always has a JSON form.
+        let text = Bytes::from(serde_json::to_vec(&*paused).unwrap_or_default());
+        let change = Change::Document { name: PAUSED.to_owned(), value: Some(text) };
+        self.write_now(Batch { changes: vec![change], ..Batch::default() }).map(drop)
+    }
+
+    /// Writes a batch and waits until it is durable. For threads that may wait; a worker submits.
+    pub(crate) fn write_now(&self, batch: Batch) -> Result<Receipt, Failed> {
+        write_now(&self.store, batch)
+    }
+}
+
+fn write_now(store: &Store, batch: Batch) -> Result<Receipt, Failed> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    store.submit(batch, Box::new(move |result| drop(sender.send(result))));
+    receiver.recv().unwrap_or(Err(Failed::Closed))
+}
+
+/// The secret of this data directory, made at its first start. It keeps whoever chooses keys from
+/// choosing colliding ones.
+fn secret(store: &Store) -> Result<[u8; 16], Error> {
+    if let Some(kept) = store.document(SECRET)?
+        && let Ok(secret) = <[u8; 16]>::try_from(&kept[..])
+    {
+        return Ok(secret);
+    }
+    let secret = uuid::Uuid::new_v4().into_bytes();
+    let value = Some(Bytes::copy_from_slice(&secret));
+    let change = Change::Document { name: SECRET.to_owned(), value };
+    write_now(store, Batch { changes: vec![change], ..Batch::default() })?;
+    Ok(secret)
+}
+
+/// Shares `parts` among threads.
+pub(crate) fn share(parts: Parts) -> Result<Arc<Shared>, Error> {
+    Shared::new(parts).map(Arc::new)
+}

@@ -1,0 +1,162 @@
+//! Binds subscriptions to this worker and loads what is durable about their partitions. Which
+//! offset reading starts at is the engine's decision; this only brings the figures.
+
+use std::sync::Arc;
+
+use gristmill_config::Start;
+use gristmill_engine::{
+    Assignment, Cursor, Generation, Input, Offset, PartitionId, Position, SubscriptionId, TopicId,
+    Version,
+};
+use gristmill_plugin_host::Runner;
+use gristmill_store::Scope;
+
+use super::part::Part;
+use super::{Bound, Worker};
+use crate::Error;
+use crate::binding::{Binding, Source};
+
+impl Worker {
+    /// Takes a version of a subscription: the first starts it, one with the same topics upgrades
+    /// it, one with other topics has the partitions given back first.
+    pub(super) fn bind(&mut self, binding: Arc<Binding>) -> Result<(), Error> {
+        let (subscription, version) = (binding.subscription, binding.version);
+        let runner =
+            Runner::new(&self.shared.plugins, &binding.plugin, binding.runner.clone())?;
+        let bound = Bound { binding: Arc::clone(&binding), runner };
+        self.versions.insert((subscription, version), bound);
+        let policy = Box::new(binding.config.policy());
+        let Some(current) = self.current.get(&subscription).map(Arc::clone) else {
+            self.current.insert(subscription, Arc::clone(&binding));
+            self.feed(Input::Subscribed { subscription, policy, version })?;
+            self.assign_all(&binding)?;
+            return self.feed_pending();
+        };
+        let in_use = current.version;
+        self.feed(Input::Subscribed { subscription, policy, version: in_use })?;
+        self.feed(Input::Upgraded { subscription, version })?;
+        if current.sources != binding.sources {
+            self.rebind(binding)?;
+        }
+        Ok(())
+    }
+
+    /// Has every partition given back; the last release assigns under the new topics.
+    fn rebind(&mut self, binding: Arc<Binding>) -> Result<(), Error> {
+        let subscription = binding.subscription;
+        self.rebinding.insert(subscription, binding);
+        for partition in self.partitions_of(subscription) {
+            self.feed(Input::Revoked { subscription, partition })?;
+        }
+        self.assign_when_released(subscription)?;
+        self.feed_pending()
+    }
+
+    /// Queues the assignments of a rebinding once no partition of the old topics is left.
+    pub(super) fn assign_when_released(
+        &mut self,
+        subscription: SubscriptionId,
+    ) -> Result<(), Error> {
+        if !self.partitions_of(subscription).is_empty() {
+            return Ok(());
+        }
+        match self.rebinding.remove(&subscription) {
+            Some(binding) => self.assign_all(&binding),
+            None => Ok(()),
+        }
+    }
+
+    fn assign_all(&mut self, binding: &Arc<Binding>) -> Result<(), Error> {
+        for partition in binding.partitions_of(self.index, self.workers) {
+            self.assign(binding, partition)?;
+        }
+        Ok(())
+    }
+
+    /// Loads one partition from what is durable and queues its assignment.
+    pub(super) fn assign(
+        &mut self,
+        binding: &Arc<Binding>,
+        partition: PartitionId,
+    ) -> Result<(), Error> {
+        let subscription = binding.subscription;
+        let loaded = self.shared.store.load(Scope { subscription, partition })?;
+        let mut cursors = Vec::new();
+        for source in binding.sources.iter().filter(|it| partition.0 < it.partitions) {
+            let stored = loaded
+                .progress
+                .iter()
+                .find(|(topic, _)| *topic == source.topic)
+                .map(|(_, progress)| progress.clone());
+            let bounds = self.shared.store.bounds(source.topic, partition)?;
+            cursors.push(Cursor {
+                topic: source.topic,
+                incarnation: source.incarnation,
+                start: bounds.start,
+                end: bounds.end,
+                committed: None,
+                initial: initial_offset(binding, source, bounds.end),
+                stored,
+            });
+        }
+        self.generations = self.generations.saturating_add(1);
+        let assignment = Assignment {
+            subscription,
+            partition,
+            generation: Generation(self.generations),
+            cursors,
+            parked: loaded.parked,
+            timers: loaded.timers,
+        };
+        self.parts.insert((subscription, partition), Part::new(binding, &assignment));
+        self.inputs.push_back(Input::Assigned(Box::new(assignment)));
+        Ok(())
+    }
+
+    /// New attempts use `version` from here on, and what is read is decoded by its rules.
+    pub(super) fn activate(&mut self, subscription: SubscriptionId, version: Version) {
+        let Some(bound) = self.versions.get(&(subscription, version)) else { return };
+        let binding = Arc::clone(&bound.binding);
+        for (_, part) in self.parts.range_mut(span(subscription)) {
+            part.binding = Arc::clone(&binding);
+        }
+        // Older versions stay until the attempts that run on them have ended: those hold the
+        // runner themselves, so the entries can go now.
+        self.versions.retain(|(of, other), _| *of != subscription || *other >= version);
+        tracing::info!(worker = self.index, subscription = %binding.name,
+            digest = binding.plugin.digest(), "plugin version in use");
+        self.current.insert(subscription, binding);
+    }
+
+    /// Ends of the topics of a subscription now, on this worker's partitions.
+    pub(super) fn ends_of(&self, subscription: SubscriptionId) -> Result<Vec<Position>, Error> {
+        let mut ends = Vec::new();
+        for ((_, partition), part) in self.parts.range(span(subscription)) {
+            for cursor in &part.cursors {
+                let bounds = self.shared.store.bounds(cursor.topic, *partition)?;
+                ends.push(Position {
+                    topic: cursor.topic,
+                    partition: *partition,
+                    offset: bounds.end,
+                });
+            }
+        }
+        Ok(ends)
+    }
+
+    fn partitions_of(&self, subscription: SubscriptionId) -> Vec<PartitionId> {
+        self.parts.range(span(subscription)).map(|((_, partition), _)| *partition).collect()
+    }
+}
+
+/// All partitions of one subscription in the worker's map.
+fn span(
+    subscription: SubscriptionId,
+) -> std::ops::RangeInclusive<(SubscriptionId, PartitionId)> {
+    (subscription, PartitionId(0))..=(subscription, PartitionId(u32::MAX))
+}
+
+/// Where a subscription that never read a topic begins. The redrive topic is always read whole.
+fn initial_offset(binding: &Binding, source: &Source, end: Offset) -> Offset {
+    if binding.config.start == Start::Latest && !source.is_redrive { end } else { Offset(0) }
+}

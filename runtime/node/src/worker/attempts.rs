@@ -1,0 +1,293 @@
+//! Runs attempts: finds the event's bytes, calls the plugin, hands the outcome to the engine. It
+//! never decides whether or when an attempt is made.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures_util::future::{AbortHandle, Abortable, Aborted};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use gristmill_engine::{
+    AttemptId, Bytes as Size, EventRef, FailureClass, Input, Instant, KeyHash, Outcome,
+    PartitionId, SubscriptionId, TimerChange, Version,
+};
+use gristmill_plugin_host::{
+    Effects, Emission, Failure, Finished, StateChange, TimerRequest,
+};
+use gristmill_store::{Parked, Scope, Topic};
+
+use super::part::{Content, Held, Slot};
+use super::world::AttemptWorld;
+use super::{Worker, request};
+use crate::Error;
+use crate::binding::Binding;
+
+/// One call the engine asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Invocation {
+    pub(super) attempt: AttemptId,
+    pub(super) subscription: SubscriptionId,
+    pub(super) partition: PartitionId,
+    pub(super) key: Option<KeyHash>,
+    pub(super) event: EventRef,
+    pub(super) parked: Option<u64>,
+    pub(super) number: u32,
+    pub(super) version: Version,
+}
+
+/// The end of an attempt, or nothing where it was cancelled.
+pub(super) type Ended = Option<(Invocation, Finished)>;
+
+/// The attempts of one worker: those that run, and the effects of those that succeeded and are
+/// not staged yet.
+#[derive(Default)]
+pub(super) struct Attempts {
+    running: FuturesUnordered<Pin<Box<dyn Future<Output = Ended>>>>,
+    handles: HashMap<AttemptId, AbortHandle>,
+    succeeded: HashMap<AttemptId, Succeeded>,
+}
+
+/// Effects of an attempt, waiting for the engine to stage them.
+pub(super) struct Succeeded {
+    pub(super) emissions: Vec<(Emission, Topic)>,
+    pub(super) state: Vec<StateChange>,
+    pub(super) timers: Vec<TimerRequest>,
+    /// The version that made them.
+    pub(super) binding: Arc<Binding>,
+}
+
+impl Attempts {
+    fn start(&mut self, invocation: Invocation, call: impl Future<Output = Finished> + 'static) {
+        let (handle, registration) = AbortHandle::new_pair();
+        self.handles.insert(invocation.attempt, handle);
+        self.running.push(Box::pin(async move {
+            match Abortable::new(call, registration).await {
+                Ok(finished) => Some((invocation, finished)),
+                Err(Aborted) => None,
+            }
+        }));
+    }
+
+    /// Interrupts an attempt; dropping its future ends the guest.
+    pub(super) fn cancel(&mut self, attempt: AttemptId) {
+        if let Some(handle) = self.handles.remove(&attempt) {
+            handle.abort();
+        }
+        self.succeeded.remove(&attempt);
+    }
+
+    /// The next attempt that ends; never, while none runs.
+    pub(super) async fn next(&mut self) -> Ended {
+        match self.running.next().await {
+            Some(ended) => ended,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// An attempt that has ended already, or ends when polled once.
+    async fn next_ready(&mut self) -> Option<Ended> {
+        poll_fn(|context| match self.running.poll_next_unpin(context) {
+            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    /// Takes the effects of an attempt that is being staged.
+    pub(super) fn take(&mut self, attempt: AttemptId) -> Option<Succeeded> {
+        self.succeeded.remove(&attempt)
+    }
+}
+
+impl Worker {
+    /// Runs guests until each has ended or waits. True when any ended.
+    pub(super) async fn reap(&mut self) -> Result<bool, Error> {
+        let mut has_ended = false;
+        while let Some(ended) = self.attempts.next_ready().await {
+            self.finish(ended)?;
+            has_ended = true;
+        }
+        Ok(has_ended)
+    }
+
+    /// Tells the engine how an attempt ended, and keeps its effects until they are staged.
+    pub(super) fn finish(&mut self, ended: Ended) -> Result<(), Error> {
+        let Some((invocation, finished)) = ended else { return Ok(()) };
+        let attempt = invocation.attempt;
+        // An attempt cancelled in the moment it ended: the engine no longer waits for it.
+        if self.attempts.handles.remove(&attempt).is_none() {
+            return Ok(());
+        }
+        self.measure(&invocation, &finished);
+        let outcome = match finished.result {
+            Ok(effects) => self.succeed(&invocation, effects),
+            Err(failure) => self.fail(&invocation, failure),
+        };
+        self.feed(Input::Finished { attempt, outcome })
+    }
+
+    fn succeed(&mut self, invocation: &Invocation, effects: Effects) -> Outcome {
+        let place = (invocation.subscription, invocation.partition);
+        let slot = self.parts.get(&place).and_then(|part| part.slots.get(&invocation.event));
+        let key = slot.map(|slot| slot.content.key()).unwrap_or_default();
+        let bound = self.versions.get(&(invocation.subscription, invocation.version));
+        let Some(binding) = bound.map(|bound| Arc::clone(&bound.binding)) else {
+            return self.fail(invocation, lost("the plugin version was retired"));
+        };
+        let mut emissions = Vec::with_capacity(effects.emissions.len());
+        for emission in effects.emissions {
+            // Checked when it was emitted; deleted since, it is no topic any more.
+            let Some(topic) = self.shared.store.topic(&emission.topic) else {
+                return self.fail(invocation, undeliverable(&emission.topic));
+            };
+            emissions.push((emission, topic));
+        }
+        let hasher = &self.shared.hasher;
+        let changes = effects.timers.iter().map(|request| match request {
+            TimerRequest::Set { name, due_ms, .. } => {
+                TimerChange::Set { timer: hasher.timer(&key, name), due: Instant(*due_ms) }
+            }
+            TimerRequest::Cancel { name } => {
+                TimerChange::Cancel { timer: hasher.timer(&key, name) }
+            }
+        });
+        let outcome =
+            Outcome::Succeeded { timers: changes.collect(), size: Size(effects.bytes) };
+        let (state, timers) = (effects.state, effects.timers);
+        let succeeded = Succeeded { emissions, state, timers, binding };
+        self.attempts.succeeded.insert(invocation.attempt, succeeded);
+        outcome
+    }
+
+    fn fail(&mut self, invocation: &Invocation, failure: Failure) -> Outcome {
+        let outcome = Outcome::Failed { class: failure.class, retry_after: failure.retry_after };
+        tracing::debug!(event = ?invocation.event, attempt = invocation.number,
+            class = ?failure.class, reason = failure.reason, "attempt failed");
+        self.failing.clone_from(&failure.reason);
+        let place = (invocation.subscription, invocation.partition);
+        if let Some(part) = self.parts.get_mut(&place)
+            && let Some(slot) = part.slots.get_mut(&invocation.event)
+        {
+            slot.failure = Some(failure);
+        }
+        outcome
+    }
+
+    /// Starts the attempt the engine asked for. An event whose bytes cannot be had fails at once.
+    pub(super) fn invoke(&mut self, invocation: Invocation) -> Result<(), Error> {
+        let version = (invocation.subscription, invocation.version);
+        let Some(bound) = self.versions.get(&version).cloned() else {
+            return Err(Error::broken("an attempt of a plugin version that is not bound"));
+        };
+        let call = self.load_slot(&invocation).and_then(|()| {
+            let place = (invocation.subscription, invocation.partition);
+            let timers = self.engine.timer_count(invocation.subscription);
+            let part = self.parts.get_mut(&place);
+            let part = part.ok_or_else(|| lost("its partition is not assigned"))?;
+            let slot = part.slots.get_mut(&invocation.event);
+            let slot = slot.ok_or_else(|| lost("its bytes are gone"))?;
+            let request =
+                request::request(&bound.binding, invocation.partition.0, slot, invocation.number)?;
+            let now = self.shared.clock.now();
+            self.shared.metrics.queue_wait(invocation.subscription, now.since(slot.since));
+            let world = AttemptWorld {
+                shared: Arc::clone(&self.shared),
+                binding: Arc::clone(&bound.binding),
+                scope: Scope { subscription: place.0, partition: place.1 },
+                key: slot.content.key(),
+                overlay: Arc::clone(&part.overlay),
+                event_time: slot.content.event_time(),
+                now,
+                timers,
+            };
+            Ok(Arc::clone(&bound.runner).call(request, Box::new(world)))
+        });
+        match call {
+            Ok(call) => self.attempts.start(invocation, call),
+            Err(failure) => {
+                let outcome = self.fail(&invocation, failure);
+                let attempt = invocation.attempt;
+                self.inputs.push_back(Input::Finished { attempt, outcome });
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the bytes of a timer or a parked event into memory, unless they are there.
+    fn load_slot(&mut self, invocation: &Invocation) -> Result<(), Failure> {
+        let (subscription, partition) = (invocation.subscription, invocation.partition);
+        let scope = Scope { subscription, partition };
+        let Some(part) = self.parts.get_mut(&(subscription, partition)) else { return Ok(()) };
+        if part.slots.contains_key(&invocation.event) {
+            return Ok(());
+        }
+        let store = &self.shared.store;
+        let (content, error) = match (invocation.parked, invocation.key, invocation.event) {
+            (Some(sequence), Some(lane), _) => {
+                let uncommitted = part.lock_overlay().parked(lane, sequence).cloned();
+                let record = match uncommitted {
+                    Some(record) => (*record).clone(),
+                    None => store
+                        .parked(scope, lane, sequence)
+                        .map_err(|error| unavailable(&error))?
+                        .ok_or_else(|| lost("it is not in its parked lane"))?,
+                };
+                let content = match record.source {
+                    Parked::Timer(timer) => Content::Timer(Arc::new(timer)),
+                    Parked::Event { topic, stored } => {
+                        let EventRef::Record(position) = invocation.event else {
+                            return Err(lost("a record is parked as a timer"));
+                        };
+                        let topic = store.topic_by_id(topic).map(|topic| topic.name);
+                        let topic = topic.ok_or_else(|| lost("its topic was deleted"))?;
+                        Content::Record(Arc::new(Held::new(&topic, position, stored)))
+                    }
+                };
+                (content, record.error)
+            }
+            (_, _, EventRef::Timer { timer, .. }) => {
+                let uncommitted = part.lock_overlay().timer(timer).cloned();
+                let record = match uncommitted {
+                    Some(setting) => setting,
+                    None => store
+                        .timer(scope, timer)
+                        .map_err(|error| unavailable(&error))?
+                        .map(Arc::new),
+                };
+                let record = record.ok_or_else(|| lost("the timer is not set"))?;
+                (Content::Timer(record), String::new())
+            }
+            (_, _, EventRef::Record(_)) => return Ok(()),
+        };
+        let mut slot = Slot::new(content, self.shared.clock.now());
+        if !error.is_empty() {
+            slot.failure = Some(Failure { reason: error, ..lost("") });
+        }
+        part.slots.insert(invocation.event, slot);
+        Ok(())
+    }
+}
+
+/// The bytes of an event cannot be had: nothing its handler could have done.
+fn lost(reason: &str) -> Failure {
+    Failure {
+        class: FailureClass::Infrastructure,
+        retry_after: None,
+        reason: reason.to_owned(),
+        code: Some("E0462".to_owned()),
+        detail: String::new(),
+    }
+}
+
+fn unavailable(error: &gristmill_store::Error) -> Failure {
+    Failure { code: Some(error.code().to_owned()), ..lost(&crate::error::chain(error)) }
+}
+
+fn undeliverable(topic: &str) -> Failure {
+    Failure {
+        class: FailureClass::Output,
+        ..lost(&format!("topic {topic:?} was deleted while its emission was made"))
+    }
+}

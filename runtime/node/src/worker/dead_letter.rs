@@ -1,0 +1,170 @@
+//! Writes the dead letter of an event the engine gave up on. Which events those are is decided
+//! there; this only says everything that is known about it.
+
+use bytes::Bytes;
+use gristmill_engine::{EventRef, FailureClass, Instant, PartitionId};
+use gristmill_plugin_host::Failure;
+use gristmill_store::Append;
+
+use super::Worker;
+use super::part::{Content, Slot};
+use super::request::{CORRELATION, SET_BY, TimerContext};
+use super::stage::Place;
+use crate::Error;
+use crate::binding::{Binding, DeadLetters};
+use crate::envelope::{self, DeadLetter, Origin};
+
+/// What the engine knows of how an event died.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Death {
+    pub(super) class: FailureClass,
+    pub(super) attempts: u32,
+    pub(super) first_failure: Instant,
+    pub(super) last_failure: Instant,
+}
+
+impl Worker {
+    /// Stages the dead letter of `event`; nothing where the subscription has none.
+    pub(super) fn dead_letter(
+        &mut self,
+        place: Place,
+        event: EventRef,
+        death: Death,
+    ) -> Result<(), Error> {
+        let Some(part) = self.parts.get(&place) else {
+            return Err(Error::broken("a dead letter in a partition that is not assigned"));
+        };
+        let Some(slot) = part.slots.get(&event) else {
+            return Err(Error::broken("a dead letter of an event whose bytes are gone"));
+        };
+        let binding = &part.binding;
+        let Some(topic) = letters_of(binding, &slot.content) else { return Ok(()) };
+        let group = format!("{}-{}", self.shared.config.name, binding.name);
+        let append = compose(binding, slot, death, (&group, topic));
+        tracing::debug!(subscription = %binding.name, class = ?death.class, "event dead-lettered");
+        self.stage_append(place, append);
+        Ok(())
+    }
+}
+
+/// The dead-letter topic of the topic an event first came from.
+fn letters_of(binding: &Binding, content: &Content) -> Option<DeadLetters> {
+    let name = match content {
+        Content::Record(held) => held.origin.topic.clone(),
+        Content::Timer(timer) => TimerContext::read(timer).topic,
+    };
+    let source = binding.sources.iter().find(|source| *source.name == *name);
+    // An event of a topic the subscription no longer reads goes with those of its first topic.
+    source.or_else(|| binding.sources.first())?.dead_letters
+}
+
+fn compose(
+    binding: &Binding,
+    slot: &Slot,
+    death: Death,
+    (group, topic): (&str, DeadLetters),
+) -> Append {
+    let unknown = Failure {
+        class: death.class,
+        retry_after: None,
+        reason: reason_without_attempt(death.class).to_owned(),
+        code: None,
+        detail: String::new(),
+    };
+    let failure = slot.failure.as_ref().unwrap_or(&unknown);
+    let letter = DeadLetter {
+        subscription: &binding.name,
+        plugin: &binding.plugin_name,
+        digest: binding.plugin.digest(),
+        group,
+        class: death.class,
+        code: failure.code.as_deref(),
+        message: &failure.reason,
+        detail: &failure.detail,
+        attempts: death.attempts,
+        first_failure: death.first_failure,
+        last_failure: death.last_failure,
+        event_id: &slot.told.event_id,
+        trace_parent: slot.told.trace_parent.as_deref(),
+        origin: Origin { topic: "", partition: 0, offset: 0 },
+        timer: None,
+    };
+    match &slot.content {
+        Content::Record(held) => {
+            let origin = Origin {
+                topic: &held.origin.topic,
+                partition: held.origin.partition,
+                offset: held.origin.offset,
+            };
+            let timer = held.origin.timer.as_ref();
+            let timer = timer.map(|timer| (timer.name.as_str(), Instant(timer.due_ms)));
+            let event_id = event_id(binding, slot, held);
+            let letter = DeadLetter { origin, timer, event_id: &event_id, ..letter };
+            Append {
+                topic: topic.topic,
+                partition: PartitionId(origin.partition.checked_rem(topic.partitions).unwrap_or(0)),
+                timestamp: held.stored.timestamp,
+                key: held.stored.key.clone(),
+                headers: letter.headers(&held.stored.headers),
+                payload: held.stored.payload.clone(),
+            }
+        }
+        Content::Timer(timer) => {
+            let context = TimerContext::read(timer);
+            let origin = Origin {
+                topic: &context.topic,
+                partition: context.partition,
+                offset: context.offset,
+            };
+            let timer_of = Some((timer.name.as_str(), timer.entry.due));
+            let letter = DeadLetter { origin, timer: timer_of, ..letter };
+            Append {
+                topic: topic.topic,
+                partition: PartitionId(origin.partition.checked_rem(topic.partitions).unwrap_or(0)),
+                timestamp: timer.entry.due,
+                key: Some(timer.key.clone()),
+                headers: letter.headers(&timer_headers(&context)),
+                payload: Some(timer.payload.clone()),
+            }
+        }
+    }
+}
+
+/// The event's id: known from its call, else read from the envelope, else made from its place.
+fn event_id(binding: &Binding, slot: &Slot, held: &super::part::Held) -> String {
+    if !slot.told.event_id.is_empty() {
+        return slot.told.event_id.to_string();
+    }
+    match envelope::identify(&binding.rules, &held.record()) {
+        Ok(identity) => identity.id.into_owned(),
+        Err(_invalid) => {
+            let origin = &held.origin;
+            format!("{}/{}/{}", origin.topic, origin.partition, origin.offset)
+        }
+    }
+}
+
+/// What a timer inherited, as headers: its dead letter has no record to take them from.
+fn timer_headers(context: &TimerContext) -> Vec<(String, Bytes)> {
+    let text = |name: &str, value: &str| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()));
+    let mut headers =
+        vec![text(SET_BY, &context.set_by), text(CORRELATION, &context.correlation_id)];
+    if let Some(parent) = &context.trace_parent {
+        headers.push(text("traceparent", parent));
+    }
+    headers
+}
+
+/// Why an event that was never attempted was given up on.
+fn reason_without_attempt(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::Invalid => "the event has no key, and the subscription keeps state per key",
+        FailureClass::Retryable
+        | FailureClass::Rejected
+        | FailureClass::Output
+        | FailureClass::Trap
+        | FailureClass::Timeout
+        | FailureClass::Memory
+        | FailureClass::Infrastructure => "the attempts before the host's last restart failed",
+    }
+}

@@ -1,0 +1,168 @@
+//! Reads what partitions hold and tells the engine of it: position, key, size, id, verdict. The
+//! bytes stay here. When reading stops and goes on is the engine's decision.
+
+use std::sync::Arc;
+
+use gristmill_engine::{
+    Bytes as Size, EventRef, Fetched, Generation, Input, Offset, PartitionId, Position,
+    SubscriptionId, TopicId, Verdict,
+};
+use gristmill_plugin_host::Failure;
+use gristmill_store::{ReadLimit, Scope, Stored};
+
+use super::Worker;
+use super::part::{Content, Held, ReadCursor, Slot, stored_size};
+use super::request;
+use crate::Error;
+use crate::binding::{Binding, Source};
+use crate::envelope::{self, Hasher128};
+
+/// Events read from one topic partition in one turn: few enough that finished attempts and
+/// commits are not kept waiting, enough that a read's fixed cost does not show.
+const READ_EVENTS_MAX: u32 = 256;
+/// Bytes read in one turn; one event more than this is still read whole.
+const READ_BYTES_MAX: Size = Size::mib(1);
+
+/// Names one cursor: subscription, partition number and topic.
+pub(super) type CursorId = (SubscriptionId, PartitionId, TopicId);
+
+/// What the engine may know of a record.
+struct Look {
+    id: Option<gristmill_engine::IdHash>,
+    verdict: Verdict,
+    failure: Option<Failure>,
+}
+
+impl Worker {
+    /// Reads one turn from every cursor that may have something. True when anything was read.
+    pub(super) fn fetch(&mut self) -> Result<bool, Error> {
+        if self.readable.is_empty() {
+            return Ok(false);
+        }
+        let mut has_read = false;
+        for cursor in std::mem::take(&mut self.readable) {
+            has_read |= self.fetch_from(cursor)?;
+        }
+        Ok(has_read)
+    }
+
+    /// Partitions grew: their cursors may have something.
+    pub(super) fn note_growth(&mut self, grown: &[(TopicId, PartitionId)]) {
+        for (topic, partition) in grown {
+            for binding in self.current.values() {
+                if binding.source(*topic).is_some() {
+                    self.readable.insert((binding.subscription, *partition, *topic));
+                }
+            }
+        }
+    }
+
+    /// The engine says where a new assignment reads from.
+    pub(super) fn start_fetching(&mut self, id: CursorId, generation: Generation, from: Offset) {
+        if let Some(cursor) = self.cursor(id, Some(generation)) {
+            cursor.next = Some(from);
+            self.readable.insert(id);
+            let (subscription, partition, topic) = id;
+            self.shared.progress.note((subscription, topic, partition), from, 0);
+        }
+    }
+
+    /// The engine has enough, or wants more.
+    pub(super) fn set_paused(&mut self, id: CursorId, is_paused: bool) {
+        if let Some(cursor) = self.cursor(id, None) {
+            cursor.is_paused = is_paused;
+            if !is_paused {
+                self.readable.insert(id);
+            }
+        }
+    }
+
+    fn cursor(&mut self, id: CursorId, of: Option<Generation>) -> Option<&mut ReadCursor> {
+        let (subscription, partition, topic) = id;
+        let part = self.parts.get_mut(&(subscription, partition))?;
+        if of.is_some_and(|generation| generation != part.generation) {
+            return None;
+        }
+        part.cursors.iter_mut().find(|cursor| cursor.topic == topic)
+    }
+
+    fn fetch_from(&mut self, id: CursorId) -> Result<bool, Error> {
+        let (subscription, partition, topic) = id;
+        let Some(cursor) = self.cursor(id, None) else { return Ok(false) };
+        let Some(from) = cursor.next.filter(|_| !cursor.is_paused) else { return Ok(false) };
+        let limit = ReadLimit { events: READ_EVENTS_MAX, bytes: READ_BYTES_MAX };
+        let read = self.shared.store.read(topic, partition, from, limit)?;
+        let Some(last) = read.last().map(|stored| stored.offset) else { return Ok(false) };
+        if let Some(cursor) = self.cursor(id, None) {
+            cursor.next = Some(last.next());
+        }
+        // There may be more; an empty read ends this.
+        self.readable.insert(id);
+        for stored in read {
+            // The engine may take the partition away in the middle of a read.
+            let Some(part) = self.parts.get(&(subscription, partition)) else { break };
+            let (binding, generation) = (Arc::clone(&part.binding), part.generation);
+            let Some(source) = binding.source(topic) else { break };
+            let read_at = Position { topic, partition, offset: stored.offset };
+            let fetched = self.describe(&binding, source, generation, (read_at, stored))?;
+            self.feed(Input::Fetched(fetched))?;
+        }
+        Ok(true)
+    }
+
+    /// Puts a record's bytes into its slot and says what the engine may know of it.
+    fn describe(
+        &mut self,
+        binding: &Binding,
+        source: &Source,
+        generation: Generation,
+        (position, stored): (Position, Stored),
+    ) -> Result<Fetched, Error> {
+        let subscription = binding.subscription;
+        let scope = Scope { subscription, partition: position.partition };
+        let size = stored_size(&stored);
+        let held = Held::new(&source.name, position, stored);
+        let Look { id, verdict, failure } = look(binding, &self.shared.hasher, &held);
+        let mark = match id {
+            Some(id) => self.shared.store.mark(scope, id)?,
+            None => None,
+        };
+        let fetched = Fetched {
+            subscription,
+            generation,
+            position,
+            key: held.stored.key.as_ref().map(|key| self.shared.hasher.key(key)),
+            size,
+            id,
+            mark,
+            redriven: source.is_redrive,
+            verdict,
+        };
+        let mut slot = Slot::new(Content::Record(Arc::new(held)), self.shared.clock.now());
+        slot.failure = failure;
+        if let Some(part) = self.parts.get_mut(&(subscription, position.partition)) {
+            part.slots.insert(EventRef::Record(position), slot);
+        }
+        Ok(fetched)
+    }
+}
+
+/// Reads the envelope as far as filter and deduplication need.
+fn look(binding: &Binding, hasher: &Hasher128, held: &Held) -> Look {
+    if held.origin.timer.is_some() {
+        // A redriven timer is no event of a topic: it has no envelope and no id.
+        return Look { id: None, verdict: Verdict::Accepted, failure: None };
+    }
+    let identity = match envelope::identify(&binding.rules, &held.record()) {
+        Ok(identity) => identity,
+        Err(invalid) => {
+            let failure = Some(request::invalid(&invalid));
+            return Look { id: None, verdict: Verdict::Invalid, failure };
+        }
+    };
+    let header = |name: &str| envelope::header(&held.stored.headers, name).map(|value| &value[..]);
+    let version = identity.version.as_deref();
+    let is_wanted = binding.config.filter.accepts(&identity.kind, version, header);
+    let verdict = if is_wanted { Verdict::Accepted } else { Verdict::Filtered };
+    Look { id: identity.hash(hasher), verdict, failure: None }
+}

@@ -1,0 +1,314 @@
+//! Drives one engine: turns records, finished attempts, commits and commands into inputs and does
+//! what the effects say, in order. It contains no policy: whatever can be decided, the engine has.
+
+mod assign;
+mod attempts;
+mod dead_letter;
+mod fetch;
+mod measure;
+mod overlay;
+mod part;
+mod rehearsal;
+mod request;
+mod stage;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gristmill_engine::{
+    CheckpointId, Effect, Engine, EventRef, Figures, Input, PartitionId, SubscriptionId, TopicId,
+    Version,
+};
+use gristmill_plugin_host::Runner;
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use self::rehearsal::rehearsal;
+
+use self::attempts::{Attempts, Invocation};
+use self::fetch::CursorId;
+use self::part::Part;
+use self::stage::Filling;
+use crate::Error;
+use crate::binding::Binding;
+use crate::shared::Shared;
+
+/// What a worker is told from outside. Answers go through the channels inside.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A version of a subscription is ready: the first one binds it, a later one upgrades it.
+    Bind(Arc<Binding>),
+    /// The operator pauses a subscription.
+    Pause(SubscriptionId),
+    /// The operator resumes it.
+    Resume(SubscriptionId),
+    /// Partitions grew.
+    Appended(Arc<[(TopicId, PartitionId)]>),
+    /// A checkpoint of this worker is durable, or the store has failed for good.
+    Committed(CheckpointId, Result<(), gristmill_store::Failed>),
+    /// Storage is short, or has room again.
+    StorageLow(bool),
+    /// What the engine holds for a subscription, for metrics.
+    Figures(SubscriptionId, oneshot::Sender<Figures>),
+    /// The host stops.
+    Drain,
+}
+
+/// One worker: an engine, the memory of its partitions, and the attempts that run.
+pub(crate) struct Worker {
+    index: u32,
+    workers: u32,
+    engine: Engine,
+    shared: Arc<Shared>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    sender: mpsc::UnboundedSender<Command>,
+    parts: BTreeMap<(SubscriptionId, PartitionId), Part>,
+    versions: HashMap<(SubscriptionId, Version), Bound>,
+    /// Bindings whose topics differ: they wait until the old partitions are released.
+    rebinding: BTreeMap<SubscriptionId, Arc<Binding>>,
+    /// The version each subscription uses now.
+    current: BTreeMap<SubscriptionId, Arc<Binding>>,
+    /// Cursors that may have something to read.
+    readable: BTreeSet<CursorId>,
+    attempts: Attempts,
+    filling: Filling,
+    /// Reason of the failure being handed to the engine, for a parked event's figures.
+    failing: String,
+    inputs: VecDeque<Input>,
+    effects: Vec<Effect>,
+    generations: u64,
+    is_drained: bool,
+}
+
+/// A version of a subscription with this worker's own runner for it.
+#[derive(Clone)]
+struct Bound {
+    binding: Arc<Binding>,
+    runner: Arc<Runner>,
+}
+
+impl Worker {
+    /// A worker that owns every partition number congruent to `index` modulo `workers`.
+    pub(crate) fn new(
+        index: u32,
+        workers: u32,
+        shared: Arc<Shared>,
+        channel: (mpsc::UnboundedSender<Command>, mpsc::UnboundedReceiver<Command>),
+    ) -> Self {
+        let seed = shared.seed ^ u64::from(index);
+        Self {
+            index,
+            workers,
+            engine: Engine::new(shared.config.worker_policy(), seed),
+            sender: channel.0,
+            commands: channel.1,
+            parts: BTreeMap::new(),
+            versions: HashMap::new(),
+            rebinding: BTreeMap::new(),
+            current: BTreeMap::new(),
+            readable: BTreeSet::new(),
+            attempts: Attempts::default(),
+            filling: Filling::default(),
+            failing: String::new(),
+            inputs: VecDeque::new(),
+            effects: Vec::new(),
+            generations: 0,
+            is_drained: false,
+            shared,
+        }
+    }
+
+    /// Runs until drained.
+    ///
+    /// # Errors
+    ///
+    /// The engine's violation or the store's failure; the process must stop and recover from its
+    /// last checkpoint.
+    pub(crate) async fn run(mut self) -> Result<(), Error> {
+        while !self.is_drained {
+            let mut is_busy = false;
+            while let Ok(command) = self.commands.try_recv() {
+                self.obey(command)?;
+                is_busy = true;
+            }
+            is_busy |= self.fetch()?;
+            is_busy |= self.reap().await?;
+            is_busy |= self.tick()?;
+            if is_busy {
+                // Lets timers and sockets of waiting guests make progress between rounds.
+                tokio::task::yield_now().await;
+            } else {
+                self.rest().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for whatever comes first: a command, a finished attempt, a deadline.
+    async fn rest(&mut self) -> Result<(), Error> {
+        let now = self.shared.clock.now();
+        let wait = self.engine.next_deadline().map(|deadline| deadline.since(now));
+        let until_deadline = async {
+            match wait {
+                Some(wait) => tokio::time::sleep(Duration::from_millis(wait.0)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            command = self.commands.recv() => {
+                // The worker holds a sender itself, so the channel never closes.
+                command.map_or(Ok(()), |command| self.obey(command))
+            }
+            ended = self.attempts.next() => self.finish(ended),
+            () = until_deadline => Ok(()),
+        }
+    }
+
+    fn obey(&mut self, command: Command) -> Result<(), Error> {
+        match command {
+            Command::Bind(binding) => self.bind(binding),
+            Command::Pause(subscription) => self.feed(Input::Paused { subscription }),
+            Command::Resume(subscription) => {
+                let ends = self.ends_of(subscription)?;
+                self.feed(Input::Resumed { subscription, ends })
+            }
+            Command::Appended(grown) => {
+                self.note_growth(&grown);
+                Ok(())
+            }
+            Command::Committed(checkpoint, result) => {
+                result?;
+                for part in self.parts.values() {
+                    part.lock_overlay().committed(checkpoint);
+                }
+                self.feed(Input::Committed { checkpoint })
+            }
+            Command::StorageLow(is_low) => self.feed(Input::StorageLow(is_low)),
+            Command::Figures(subscription, answer) => {
+                // Whoever asked may have gone; that is its business.
+                drop(answer.send(self.engine.figures(subscription)));
+                Ok(())
+            }
+            Command::Drain => self.feed(Input::Drain),
+        }
+    }
+
+    /// Tells the engine that time has passed, when it asked to be told.
+    fn tick(&mut self) -> Result<bool, Error> {
+        let now = self.shared.clock.now();
+        match self.engine.next_deadline() {
+            Some(deadline) if deadline <= now => self.feed(Input::Deadline).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// Hands `input` to the engine and does everything that follows from it.
+    fn feed(&mut self, input: Input) -> Result<(), Error> {
+        self.inputs.push_back(input);
+        self.feed_pending()
+    }
+
+    /// Hands over the inputs that effects have queued.
+    fn feed_pending(&mut self) -> Result<(), Error> {
+        while let Some(input) = self.inputs.pop_front() {
+            let now = self.shared.clock.now();
+            let mut effects = std::mem::take(&mut self.effects);
+            self.engine.step(now, input, &mut effects)?;
+            for effect in effects.drain(..) {
+                self.execute(effect)?;
+            }
+            self.effects = effects;
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, effect: Effect) -> Result<(), Error> {
+        match effect {
+            Effect::Invoke {
+                attempt,
+                subscription,
+                partition,
+                key,
+                event,
+                parked,
+                number,
+                version,
+            } => {
+                self.invoke(Invocation {
+                    attempt,
+                    subscription,
+                    partition,
+                    key,
+                    event,
+                    parked,
+                    number,
+                    version,
+                })?;
+            }
+            Effect::Cancel { attempt } => self.attempts.cancel(attempt),
+            Effect::Stage { checkpoint, subscription, partition, generation: _, staged } => {
+                self.stage(checkpoint, (subscription, partition), staged)?;
+            }
+            Effect::Commit { checkpoint, progress } => self.commit(checkpoint, progress),
+            Effect::Activated { subscription, version } => self.activate(subscription, version),
+            Effect::Drained => self.is_drained = true,
+            Effect::Observe(observation) => self.observe(observation),
+            Effect::Discard { .. }
+            | Effect::Rewind { .. }
+            | Effect::Fetch { .. }
+            | Effect::PauseFetch { .. }
+            | Effect::ResumeFetch { .. }
+            | Effect::Release { .. }
+            | Effect::Released { .. } => self.move_partition(effect)?,
+        }
+        Ok(())
+    }
+
+    /// The effects on what is read and held of a partition.
+    fn move_partition(&mut self, effect: Effect) -> Result<(), Error> {
+        match effect {
+            Effect::Discard { subscription, partition, generation: _ } => {
+                self.filling.discard((subscription, partition));
+                self.parts.remove(&(subscription, partition));
+            }
+            Effect::Rewind { subscription, partition, generation: _ } => {
+                self.filling.discard((subscription, partition));
+                if let Some(part) = self.parts.remove(&(subscription, partition)) {
+                    self.assign(&part.binding, partition)?;
+                }
+            }
+            Effect::Fetch { subscription, topic, partition, generation, from } => {
+                self.start_fetching((subscription, partition, topic), generation, from);
+            }
+            Effect::PauseFetch { subscription, topic, partition } => {
+                self.set_paused((subscription, partition, topic), true);
+            }
+            Effect::ResumeFetch { subscription, topic, partition } => {
+                self.set_paused((subscription, partition, topic), false);
+            }
+            Effect::Release { subscription, event } => {
+                let partition = match event {
+                    EventRef::Record(position) => position.partition,
+                    EventRef::Timer { partition, .. } => partition,
+                };
+                if let Some(part) = self.parts.get_mut(&(subscription, partition)) {
+                    part.slots.remove(&event);
+                }
+            }
+            Effect::Released { subscription, partition, generation: _ } => {
+                self.parts.remove(&(subscription, partition));
+                self.assign_when_released(subscription)?;
+            }
+            Effect::Invoke { .. }
+            | Effect::Cancel { .. }
+            | Effect::Stage { .. }
+            | Effect::Commit { .. }
+            | Effect::Activated { .. }
+            | Effect::Drained
+            | Effect::Observe(_) => return Err(Error::broken("an effect on no partition")),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! Owns what a worker holds in memory for one partition of a subscription: the bytes of events
+//! the engine knows only by position, the read cursors and the uncommitted writes. It never
+//! decides how long; the engine says when an event is released.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use gristmill_engine::{Bytes as Size, Assignment, Cursor, EventRef, Generation, Instant, Offset, Position, TopicId};
+use gristmill_plugin_host::Failure;
+use gristmill_store::{Parked, Stored, TimerRecord};
+
+use super::overlay::Overlay;
+use crate::binding::Binding;
+use crate::envelope::{self, OriginBuf};
+use crate::topics;
+
+/// One partition of a subscription on this worker.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// The version whose rules decode what is read.
+    pub(super) binding: Arc<Binding>,
+    pub(super) generation: Generation,
+    pub(super) cursors: Vec<ReadCursor>,
+    pub(super) slots: HashMap<EventRef, Slot>,
+    /// Shared with the attempts that run; each lane's reads and writes take turns.
+    pub(super) overlay: Arc<Mutex<Overlay>>,
+}
+
+/// Where reading stands in one topic.
+#[derive(Debug)]
+pub(super) struct ReadCursor {
+    pub(super) topic: TopicId,
+    /// Nothing is read before the engine has said from where.
+    pub(super) next: Option<Offset>,
+    pub(super) is_paused: bool,
+}
+
+/// The bytes of one event and what is known of its failures.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) content: Content,
+    /// When it was read, for the queue-wait metric.
+    pub(super) since: Instant,
+    /// What its emissions and its dead letter inherit; known once it was decoded for a call.
+    pub(super) told: Told,
+    /// How its last attempt failed, or why it cannot be attempted.
+    pub(super) failure: Option<Failure>,
+}
+
+/// What an event is made of.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    /// A record of a topic.
+    Record(Arc<Held>),
+    /// A timer of the lane.
+    Timer(Arc<TimerRecord>),
+}
+
+/// What an event hands on to what it causes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    pub(super) event_id: Arc<str>,
+    pub(super) correlation_id: Arc<str>,
+    pub(super) trace_parent: Option<Arc<str>>,
+}
+
+/// A record that was read, with the place it first came from.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Where it was read: for a redriven dead letter the redrive topic.
+    pub(super) read_at: Position,
+    /// Where it first came from: ids of emissions are made of this.
+    pub(super) origin: OriginBuf,
+    /// Key, headers and payload as the handler is given them.
+    pub(super) stored: Stored,
+    /// A redriven event's headers as they were read, for parking it.
+    wrapped: Option<Vec<(String, Bytes)>>,
+}
+
+impl Part {
+    /// A partition just assigned; nothing is read yet.
+    pub(super) fn new(binding: &Arc<Binding>, assignment: &Assignment) -> Self {
+        Self {
+            binding: Arc::clone(binding),
+            generation: assignment.generation,
+            cursors: assignment.cursors.iter().map(ReadCursor::new).collect(),
+            slots: HashMap::new(),
+            overlay: Arc::new(Mutex::new(Overlay::default())),
+        }
+    }
+
+    /// The uncommitted writes, for this thread alone.
+    pub(super) fn lock_overlay(&self) -> MutexGuard<'_, Overlay> {
+        // Every write to an overlay is whole: a panicking attempt leaves nothing half done.
+        self.overlay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ReadCursor {
+    fn new(cursor: &Cursor) -> Self {
+        Self { topic: cursor.topic, next: None, is_paused: false }
+    }
+}
+
+impl Slot {
+    pub(super) fn new(content: Content, since: Instant) -> Self {
+        Self { content, since, told: Told::default(), failure: None }
+    }
+}
+
+impl Content {
+    /// The lane's key; empty for an event without one.
+    pub(super) fn key(&self) -> Bytes {
+        match self {
+            Self::Record(held) => held.stored.key.clone().unwrap_or_default(),
+            Self::Timer(timer) => timer.key.clone(),
+        }
+    }
+
+    /// The guest's own time: the record's timestamp, or when the timer was due.
+    pub(super) fn event_time(&self) -> Instant {
+        match self {
+            Self::Record(held) => held.stored.timestamp,
+            Self::Timer(timer) => timer.entry.due,
+        }
+    }
+
+    /// The same as the store parks it.
+    pub(super) fn to_parked(&self) -> Parked {
+        match self {
+            Self::Record(held) => {
+                let mut stored = held.stored.clone();
+                if let Some(wrapped) = &held.wrapped {
+                    stored.headers.clone_from(wrapped);
+                }
+                Parked::Event { topic: held.read_at.topic, stored }
+            }
+            Self::Timer(timer) => Parked::Timer(TimerRecord::clone(timer)),
+        }
+    }
+}
+
+impl Held {
+    /// A record as read from the topic of that name. One of the redrive topic is unwrapped.
+    pub(super) fn new(topic: &str, read_at: Position, mut stored: Stored) -> Self {
+        let is_redrive = topics::is_redrive(topic);
+        let before = is_redrive.then(|| stored.headers.clone());
+        let redriven = if is_redrive { envelope::redriven(&mut stored) } else { None };
+        let wrapped = redriven.as_ref().and(before);
+        let origin = redriven.unwrap_or_else(|| OriginBuf {
+            topic: topic.to_owned(),
+            partition: read_at.partition.0,
+            offset: read_at.offset.0,
+            timer: None,
+        });
+        Self { read_at, origin, stored, wrapped }
+    }
+
+    /// The record as the envelope's reader sees it.
+    pub(super) fn record(&self) -> envelope::Record<'_> {
+        envelope::Record {
+            topic: &self.origin.topic,
+            partition: self.origin.partition,
+            offset: self.origin.offset,
+            stored: &self.stored,
+        }
+    }
+}
+
+/// Size of key, headers and payload, as the engine counts it.
+pub(super) fn stored_size(stored: &Stored) -> Size {
+    let headers = stored.headers.iter().map(|(name, value)| name.len().saturating_add(value.len()));
+    let rest = [&stored.key, &stored.payload].map(|part| part.as_ref().map_or(0, Bytes::len));
+    let bytes: usize = headers.chain(rest).sum();
+    Size(u64::try_from(bytes).unwrap_or(u64::MAX))
+}

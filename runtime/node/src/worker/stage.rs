@@ -1,0 +1,365 @@
+//! Turns what the engine stages into changes of the store, and what a lane may see of them before
+//! they are durable. It never decides what is staged.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gristmill_engine::{
+    Bytes as Size, CheckpointId, EventRef, IdHash, Instant, KeyHash, Mark, Millis, ParkedEvent,
+    PartitionId, Progress, Staged, StoredProgress, SubscriptionId, Terminal, TimerEntry,
+};
+use gristmill_plugin_host::{StateChange, TimerRequest};
+use gristmill_store::{Append, Batch, Change, ParkedRecord, Scope, TimerRecord};
+
+use super::attempts::Succeeded;
+use super::dead_letter::Death;
+use super::overlay::StateValue;
+use super::part::{Content, Told, stored_size};
+use super::request::TimerContext;
+use super::{Command, Worker};
+use crate::Error;
+use crate::envelope::{Cause, Emitter};
+use crate::shared::CLOCK;
+
+/// Names a partition of a subscription on this worker.
+pub(super) type Place = (SubscriptionId, PartitionId);
+
+/// The filling checkpoint: what was staged, by partition, so that one can be taken out.
+#[derive(Debug, Default)]
+pub(super) struct Filling {
+    places: BTreeMap<Place, Batch>,
+}
+
+/// A settled event, as the engine stages it.
+struct Settled {
+    event: EventRef,
+    key: Option<KeyHash>,
+    outcome: Terminal,
+    mark: Option<IdHash>,
+    epoch: u32,
+    parked: Option<u64>,
+}
+
+impl Filling {
+    fn at(&mut self, place: Place) -> &mut Batch {
+        self.places.entry(place).or_default()
+    }
+
+    /// Takes out everything staged for a partition.
+    pub(super) fn discard(&mut self, place: Place) {
+        self.places.remove(&place);
+    }
+
+    fn take(&mut self) -> Batch {
+        let mut whole = Batch::default();
+        for (_, batch) in std::mem::take(&mut self.places) {
+            whole.appends.extend(batch.appends);
+            whole.changes.extend(batch.changes);
+        }
+        whole
+    }
+}
+
+impl Worker {
+    /// Adds to the filling checkpoint.
+    pub(super) fn stage(
+        &mut self,
+        checkpoint: CheckpointId,
+        place: Place,
+        staged: Staged,
+    ) -> Result<(), Error> {
+        match staged {
+            Staged::Settled { event, key, outcome, mark, epoch, parked } => {
+                let settled = Settled { event, key, outcome, mark, epoch, parked };
+                self.settle(checkpoint, place, settled)
+            }
+            Staged::Parked { event, key, sequence, attempts, first_failure, due, id, redriven } => {
+                let figures = ParkedEvent {
+                    sequence,
+                    event,
+                    attempts,
+                    first_failure,
+                    due,
+                    size: Size(0),
+                    id,
+                    redriven,
+                };
+                self.park(checkpoint, place, key, figures)
+            }
+            Staged::Retried { key, sequence, attempts, first_failure, due } => {
+                let error = std::mem::take(&mut self.failing);
+                self.filling.at(place).changes.push(Change::ParkedUpdate {
+                    scope: scope(place),
+                    lane: key,
+                    sequence,
+                    attempts,
+                    first_failure,
+                    due,
+                    error,
+                });
+                Ok(())
+            }
+            Staged::Upgraded { version } => {
+                self.stage_version(place.0, version);
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands the filling checkpoint to the store; the answer comes back as a command.
+    pub(super) fn commit(&mut self, checkpoint: CheckpointId, progress: Vec<Progress>) {
+        let mut batch = self.filling.take();
+        for progress in progress {
+            let scope = Scope {
+                subscription: progress.subscription,
+                partition: progress.partition,
+            };
+            self.note_progress(&progress);
+            let topic = progress.topic;
+            let progress = StoredProgress {
+                incarnation: progress.incarnation,
+                epoch: progress.epoch,
+                epoch_start: progress.epoch_start,
+                next: progress.next,
+                finished: progress.finished,
+            };
+            batch.changes.push(Change::Progress { scope, topic, progress });
+        }
+        let now = Bytes::copy_from_slice(&self.shared.clock.now().0.to_be_bytes());
+        batch.changes.push(Change::Document { name: CLOCK.to_owned(), value: Some(now) });
+        let answer = self.sender.clone();
+        let done = move |result: Result<_, _>| {
+            // The worker has ended when nobody takes it.
+            drop(answer.send(Command::Committed(checkpoint, result.map(drop))));
+        };
+        self.shared.store.submit(batch, Box::new(done));
+    }
+
+    fn settle(
+        &mut self,
+        checkpoint: CheckpointId,
+        place: Place,
+        settled: Settled,
+    ) -> Result<(), Error> {
+        let scope = scope(place);
+        let Settled { event, key, outcome, mark, epoch, parked } = settled;
+        self.count_outcome(place.0, &outcome);
+        let changes = &mut self.filling.at(place).changes;
+        if let Some(id) = mark
+            && let EventRef::Record(position) = event
+        {
+            let at = self.shared.clock.now();
+            changes.push(Change::MarkSet { scope, id, mark: Mark { position, epoch }, at });
+        }
+        if let (Some(sequence), Some(lane)) = (parked, key) {
+            changes.push(Change::ParkedDelete { scope, lane, sequence });
+        }
+        if let EventRef::Timer { timer, .. } = event {
+            changes.push(Change::TimerDelete { scope, timer });
+            if let Some(part) = self.parts.get(&place) {
+                part.lock_overlay().write_timer(checkpoint, timer, None);
+            }
+        }
+        match outcome {
+            Terminal::Succeeded { attempt, timer_sequence } => {
+                let Some(succeeded) = self.attempts.take(attempt) else {
+                    return Err(Error::broken("a success whose effects are gone"));
+                };
+                self.apply(checkpoint, place, event, (succeeded, timer_sequence))
+            }
+            Terminal::DeadLettered { class, attempts, first_failure, last_failure } => {
+                let death = Death { class, attempts, first_failure, last_failure };
+                self.dead_letter(place, event, death)
+            }
+            Terminal::Discarded { class, attempts } => {
+                tracing::warn!(target: "gristmill::audit", subscription = place.0.0, ?event,
+                    ?class, attempts, "event discarded, as the subscription's policy says");
+                Ok(())
+            }
+            Terminal::Duplicate | Terminal::Filtered => Ok(()),
+        }
+    }
+
+    /// Stages the effects of a successful attempt, and lets its lane see them at once.
+    fn apply(
+        &mut self,
+        checkpoint: CheckpointId,
+        place: Place,
+        event: EventRef,
+        (succeeded, timer_sequence): (Succeeded, u64),
+    ) -> Result<(), Error> {
+        let Some(part) = self.parts.get(&place) else {
+            return Err(Error::broken("a success in a partition that is not assigned"));
+        };
+        let Some(slot) = part.slots.get(&event) else {
+            return Err(Error::broken("a success of an event whose bytes are gone"));
+        };
+        let now = self.shared.clock.now();
+        let Succeeded { state, timers, emissions, binding } = succeeded;
+        let key = slot.content.key();
+        let own_key = Some(&key).filter(|key| !key.is_empty());
+        let emitter = Emitter {
+            subscription: &binding.name,
+            source: &binding.event_source,
+            cause: cause(&slot.content),
+            event_id: &slot.told.event_id,
+            correlation_id: &slot.told.correlation_id,
+            trace_parent: slot.told.trace_parent.as_deref(),
+            key: own_key,
+            time: now,
+        };
+        let batch = self.filling.at(place);
+        for (index, (emission, topic)) in (0_u32..).zip(emissions) {
+            batch.appends.push(emitter.encode(index, emission, &topic));
+        }
+        let mut overlay = part.lock_overlay();
+        let scope = scope(place);
+        for change in state {
+            let (name, value) = state_value(change, slot.content.event_time());
+            overlay.write_state(checkpoint, key.clone(), name.clone(), value.clone());
+            let key = key.clone();
+            batch.changes.push(match value {
+                Some((value, expires)) => Change::StateSet { scope, key, name, value, expires },
+                None => Change::StateDelete { scope, key, name },
+            });
+        }
+        let mut sequence = timer_sequence;
+        for request in timers {
+            match request {
+                TimerRequest::Cancel { name } => {
+                    let timer = self.shared.hasher.timer(&key, &name);
+                    overlay.write_timer(checkpoint, timer, None);
+                    batch.changes.push(Change::TimerDelete { scope, timer });
+                }
+                TimerRequest::Set { name, due_ms, payload } => {
+                    let entry = TimerEntry {
+                        timer: self.shared.hasher.timer(&key, &name),
+                        key: self.shared.hasher.key(&key),
+                        due: Instant(due_ms),
+                        sequence,
+                    };
+                    sequence = sequence.saturating_add(1);
+                    let context = context(&slot.content, &slot.told).to_bytes();
+                    let key = key.clone();
+                    let record = TimerRecord { entry, key, name, payload, context };
+                    let shared = Arc::new(record.clone());
+                    overlay.write_timer(checkpoint, entry.timer, Some(shared));
+                    batch.changes.push(Change::TimerSet { scope, record });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn park(
+        &mut self,
+        checkpoint: CheckpointId,
+        place: Place,
+        lane: KeyHash,
+        figures: ParkedEvent,
+    ) -> Result<(), Error> {
+        let scope = scope(place);
+        let Some(part) = self.parts.get(&place) else {
+            return Err(Error::broken("an event parked in a partition that is not assigned"));
+        };
+        let Some(slot) = part.slots.get(&figures.event) else {
+            return Err(Error::broken("a parked event whose bytes are gone"));
+        };
+        let source = slot.content.to_parked();
+        let size = match &source {
+            gristmill_store::Parked::Event { stored, .. } => stored_size(stored),
+            gristmill_store::Parked::Timer(timer) => timer_size(timer),
+        };
+        let error = slot.failure.as_ref().map(|it| it.reason.clone()).unwrap_or_default();
+        let (event, sequence) = (figures.event, figures.sequence);
+        let record = ParkedRecord { event: ParkedEvent { size, ..figures }, source, error };
+        let kept = Arc::new(record.clone());
+        let mut overlay = part.lock_overlay();
+        overlay.write_parked(checkpoint, lane, sequence, kept);
+        let changes = &mut self.filling.at(place).changes;
+        if let EventRef::Timer { timer, .. } = event {
+            overlay.write_timer(checkpoint, timer, None);
+            changes.push(Change::TimerDelete { scope, timer });
+        }
+        changes.push(Change::ParkedPut { scope, lane, record });
+        Ok(())
+    }
+
+    /// Adds an append to what is staged for a partition.
+    pub(super) fn stage_append(&mut self, place: Place, append: Append) {
+        self.filling.at(place).appends.push(append);
+    }
+
+    /// Adds a change that belongs to a subscription as a whole.
+    pub(super) fn stage_change(&mut self, place: Place, change: Change) {
+        self.filling.at(place).changes.push(change);
+    }
+}
+
+fn scope((subscription, partition): Place) -> Scope {
+    Scope { subscription, partition }
+}
+
+/// What tells the event's emissions from those of any other.
+fn cause(content: &Content) -> Cause<'_> {
+    match content {
+        Content::Timer(timer) => Cause::Timer {
+            key: &timer.key,
+            name: &timer.name,
+            due: timer.entry.due,
+            sequence: timer.entry.sequence,
+        },
+        Content::Record(held) => match &held.origin.timer {
+            // A redriven timer: the event that set it stands for the number of its setting, so
+            // that two timers of one name and moment stay apart however often they are redriven.
+            Some(timer) => Cause::Timer {
+                key: held.stored.key.as_deref().unwrap_or_default(),
+                name: &timer.name,
+                due: Instant(timer.due_ms),
+                sequence: held.origin.offset,
+            },
+            None => Cause::Record {
+                topic: &held.origin.topic,
+                partition: held.origin.partition,
+                offset: held.origin.offset,
+            },
+        },
+    }
+}
+
+/// A state change as name and value; its time to live counts from the event's own time.
+fn state_value(change: StateChange, event_time: Instant) -> (String, StateValue) {
+    match change {
+        StateChange::Delete { name } => (name, None),
+        StateChange::Set { name, value, ttl_ms } => {
+            (name, Some((value, ttl_ms.map(|ttl| event_time.after(Millis(ttl))))))
+        }
+    }
+}
+
+/// What a timer set by this event carries with it.
+fn context(content: &Content, told: &Told) -> TimerContext {
+    let mut context = match content {
+        // A timer set by a timer names the event that began it.
+        Content::Timer(timer) => TimerContext::read(timer),
+        Content::Record(held) => TimerContext {
+            set_by: String::new(),
+            correlation_id: String::new(),
+            trace_parent: None,
+            topic: held.origin.topic.clone(),
+            partition: held.origin.partition,
+            offset: held.origin.offset,
+        },
+    };
+    context.set_by = told.event_id.to_string();
+    context.correlation_id = told.correlation_id.to_string();
+    context.trace_parent = told.trace_parent.as_deref().map(str::to_owned);
+    context
+}
+
+/// Size of a timer's bytes, as a parked lane counts it.
+fn timer_size(timer: &TimerRecord) -> Size {
+    let bytes = [timer.key.len(), timer.name.len(), timer.payload.len(), timer.context.len()];
+    Size(bytes.into_iter().map(|length| u64::try_from(length).unwrap_or(u64::MAX)).sum())
+}

@@ -1,0 +1,110 @@
+//! Answers what one attempt asks of the host: grants, topics, and state as its lane sees it. It
+//! never writes; what the guest wants written comes back as effects.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use gristmill_engine::Instant;
+use gristmill_plugin_host::{Emission, EmitError, StateError, TimerError, World};
+use gristmill_store::{Names, Scope};
+
+use super::overlay::{Overlay, is_alive};
+use crate::binding::Binding;
+use crate::shared::Shared;
+use crate::topics;
+
+/// Timers one subscription may hold on one worker.
+pub(super) const TIMERS_MAX: u64 = 1_000_000;
+
+/// What one attempt can see.
+pub(super) struct AttemptWorld {
+    pub(super) shared: Arc<Shared>,
+    pub(super) binding: Arc<Binding>,
+    pub(super) scope: Scope,
+    /// Key of the lane; empty on a stateless subscription's event without key.
+    pub(super) key: Bytes,
+    pub(super) overlay: Arc<Mutex<Overlay>>,
+    /// The guest's own time: the record's timestamp, or when the timer was due.
+    pub(super) event_time: Instant,
+    /// Now, for values whose time to live has passed.
+    pub(super) now: Instant,
+    /// Timers the subscription held when the attempt began.
+    pub(super) timers: u64,
+}
+
+impl World for AttemptWorld {
+    fn check_emission(&mut self, emission: &Emission) -> Result<(), EmitError> {
+        let topic = emission.topic.as_str();
+        if !self.binding.config.grants.may_emit(topic) {
+            return Err(EmitError::NotGranted(format!("emit = [{topic:?}]")));
+        }
+        if topic.starts_with(topics::INTERNAL) || self.shared.store.topic(topic).is_none() {
+            return Err(EmitError::UnknownTopic(topic.to_owned()));
+        }
+        let most = self.shared.config.topics.settings(topic).max_event_bytes.0;
+        if emission.bytes() > most {
+            return Err(EmitError::TooLarge(most));
+        }
+        Ok(())
+    }
+
+    fn state_get(&mut self, name: &str) -> Result<Option<Bytes>, StateError> {
+        if let Some(value) = self.overlay().state(&self.key, name) {
+            let alive = is_alive(value, self.now);
+            return Ok(value.as_ref().filter(|_| alive).map(|(bytes, _)| bytes.clone()));
+        }
+        let stored = self.shared.store.state_get(self.scope, &self.key, name, self.now);
+        stored.map_err(|error| StateError::Unavailable(crate::error::chain(&error)))
+    }
+
+    fn state_names(
+        &mut self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<String>, StateError> {
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let uncommitted: Vec<(String, bool)> = self
+            .overlay()
+            .state_names(&self.key, prefix, after, self.now)
+            .map(|(name, alive)| (name.to_owned(), alive))
+            .collect();
+        // Every uncommitted deletion can take one stored name away.
+        let gone = uncommitted.iter().filter(|(_, alive)| !alive).count();
+        let limit = limit.saturating_add(u32::try_from(gone).unwrap_or(u32::MAX));
+        let page = Names { prefix, after, limit };
+        let stored = self
+            .shared
+            .store
+            .state_names(self.scope, &self.key, page, self.now)
+            .map_err(|error| StateError::Unavailable(crate::error::chain(&error)))?;
+        let mut names: std::collections::BTreeSet<String> = stored.into_iter().collect();
+        for (name, alive) in uncommitted {
+            if alive {
+                names.insert(name);
+            } else {
+                names.remove(&name);
+            }
+        }
+        Ok(names.into_iter().take(wanted).collect())
+    }
+
+    fn timer_room(&mut self, _due_ms: u64) -> Result<(), TimerError> {
+        if self.timers >= TIMERS_MAX {
+            return Err(TimerError::LimitReached(TIMERS_MAX));
+        }
+        self.timers = self.timers.saturating_add(1);
+        Ok(())
+    }
+
+    fn event_time(&self) -> u64 {
+        self.event_time.0
+    }
+}
+
+impl AttemptWorld {
+    fn overlay(&self) -> MutexGuard<'_, Overlay> {
+        // Only this worker's thread locks it, and writes to it are whole.
+        self.overlay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
