@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Lints and tests, natively, what stands outside the workspace: SDKs and guests that have tests.
+set -euo pipefail
+
+export CARGO_TARGET_DIR=$TARGET/plugins
+
+while IFS= read -r manifest; do
+    folder=$(dirname "$manifest")
+    if grep -rqE '^\s*#\[test\]' --include '*.rs' "$folder"; then
+        echo "    $folder"
+        tests/scripts/cargo.sh clippy --locked --all-targets --manifest-path "$manifest" -- -D warnings
+        tests/scripts/cargo.sh test -q --locked --manifest-path "$manifest"
+    fi
+done < <(git ls-files --cached --others --exclude-standard -- 'plugins/**/Cargo.toml' \
+    'examples/**/Cargo.toml' | xargs -r grep -l '^\[workspace\]' | sort)
