@@ -13,8 +13,12 @@ use crate::{
 /// `existing` names topics that are there without being declared, such as those made by
 /// `gristmill topics create`; it may be empty when the store is not at hand.
 pub fn cross_check(host: &HostConfig, manifests: &[Manifest], existing: &[String]) -> Problems {
-    let mut check =
-        Check { host, known: known(host, manifests, existing), problems: Problems::default() };
+    let mut check = Check {
+        host,
+        existing,
+        known: known(host, manifests, existing),
+        problems: Problems::default(),
+    };
     check.names(manifests);
     for manifest in manifests {
         for subscription in &manifest.subscriptions {
@@ -38,11 +42,12 @@ fn known(host: &HostConfig, manifests: &[Manifest], existing: &[String]) -> BTre
 
 struct Check<'a> {
     host: &'a HostConfig,
+    existing: &'a [String],
     known: BTreeSet<String>,
     problems: Problems,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
     /// Plugins and subscriptions have names of their own. Both files are named, the later in the
     /// order given is the one to change.
     fn names(&mut self, manifests: &[Manifest]) {
@@ -77,18 +82,15 @@ impl Check<'_> {
             if self.known.contains(topic) {
                 continue;
             }
-            let near = suggest::nearest(topic, self.known.iter().map(String::as_str));
-            let (hint, instead) = match near {
-                Some(near) => {
-                    let names = subscription.topics.iter();
-                    let names = names.map(|name| if name == topic { near } else { name.as_str() });
-                    let quoted: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
-                    (format!("; \"{near}\" exists"), format!("topics = [{}]", quoted.join(", ")))
-                }
-                None => {
-                    let hint = format!("; declare it in {}", self.host.file);
-                    (hint, format!("[topics.\"{topic}\"]"))
-                }
+            let near = self.nearest(topic);
+            let (hint, instead) = if let Some(near) = near {
+                let names = subscription.topics.iter();
+                let names = names.map(|name| if name == topic { near } else { name.as_str() });
+                let quoted: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
+                (format!("; \"{near}\" exists"), format!("topics = [{}]", quoted.join(", ")))
+            } else {
+                let hint = format!("; declare it in {}", self.host.file);
+                (hint, format!("[topics.\"{topic}\"]"))
             };
             let reason = format!("unknown topic \"{topic}\"{hint}");
             let severity = if self.host.topics.create_on_publish {
@@ -110,7 +112,7 @@ impl Check<'_> {
             if self.known.iter().any(|topic| glob.matches(topic)) {
                 continue;
             }
-            let near = suggest::nearest(glob.as_str(), self.known.iter().map(String::as_str));
+            let near = self.nearest(glob.as_str());
             let names = subscription.grants.emit.iter();
             let names = names.map(|one| if one == glob { near } else { Some(one.as_str()) });
             let quoted: Vec<String> = names.flatten().map(|name| format!("\"{name}\"")).collect();
@@ -135,14 +137,21 @@ impl Check<'_> {
             return;
         };
         let reason = format!(
-            "state and timers over several topics need equal partition counts: \"{first}\" has \
-             {partitions}, \"{other}\" has {others}"
+            "state and timers over several topics need equal partition counts: in {}, \"{first}\" \
+             has {partitions}, \"{other}\" has {others}",
+            self.host.file
         );
         let at = subscription.topics.iter().position(|topic| topic == other);
         let place = at.and_then(|at| subscription.places.topics.get(at)).copied();
         let place = place.unwrap_or(subscription.place());
         let instead = format!("partitions = {}", partitions.max(others));
         self.error(&manifest.file, place, (code::UNEQUAL_PARTITIONS, reason), Some(instead));
+    }
+
+    /// The topic that was probably meant: one declared or there, not one of dead letters alone.
+    fn nearest(&self, topic: &str) -> Option<&'a str> {
+        let declared = self.host.topics.declared.keys().chain(self.existing);
+        suggest::nearest(topic, declared.map(String::as_str))
     }
 
     fn error(

@@ -57,7 +57,7 @@ fn shipping() -> Fields {
     }
 }
 
-/// CloudEvents whose data names the tenant.
+/// `CloudEvents` whose data names the tenant.
 fn billing() -> Fields {
     Fields { tenant: pointers(&["/TenantId", "/tenantId"]), ..Fields::default() }
 }

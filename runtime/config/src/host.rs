@@ -300,9 +300,10 @@ fn check_intervals(checkpoint: &Checked, report: &mut Report<'_>) {
 }
 
 fn storage(checked: &Checked) -> Storage {
-    let reserve = match &checked.entry("reserve").value {
-        Value::Percent(percent) => Reserve::Percent(u32::try_from(*percent).unwrap_or(100)),
-        _ => Reserve::Bytes(checked.bytes("reserve")),
+    let reserve = if let Value::Percent(percent) = checked.entry("reserve").value {
+        Reserve::Percent(percent)
+    } else {
+        Reserve::Bytes(checked.bytes("reserve"))
     };
     Storage { reserve, cache: checked.bytes("cache") }
 }
@@ -321,9 +322,10 @@ fn topics(checked: &Checked) -> Topics {
 /// What `table` says of a topic, and `defaults` where it is silent.
 fn topic(table: &Checked, defaults: &Checked) -> TopicConfig {
     let of = |key: &str| if table.written(key) { table } else { defaults };
-    let retention = match &of("retention").entry("retention").value {
-        Value::Text(_) => Retention::Forever,
-        _ => Retention::For(of("retention").millis("retention")),
+    let retention = if let Value::Text(_) = of("retention").entry("retention").value {
+        Retention::Forever
+    } else {
+        Retention::For(of("retention").millis("retention"))
     };
     let key = Pointer::new(of("key").text("key"));
     let retention_bytes = of("retention_bytes").number_if_any("retention_bytes").map(Bytes);

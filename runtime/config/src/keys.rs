@@ -68,7 +68,7 @@ pub(crate) enum Kind {
     /// A duration; bounds in milliseconds. `word` may be written instead.
     Span { min: u64, max: u64, word: Option<&'static str> },
     /// A size; bounds in bytes. With `percent`, also a share such as `"5%"` up to that many.
-    Size { min: u64, max: u64, percent: Option<u64> },
+    Size { min: u64, max: u64, percent: Option<u32> },
     /// One of some words. `later` are known, but not in this release: word and release.
     Choice { now: &'static [&'static str], later: &'static [(&'static str, &'static str)] },
     /// A string.
@@ -238,3 +238,6 @@ fn grouped(number: u64) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,9 @@ mod keys;
 mod manifest;
 mod problem;
 pub mod read;
+mod reference;
 mod report;
+mod schema;
 mod subscription;
 mod suggest;
 mod syntax;
@@ -33,6 +35,8 @@ pub use host::{
 };
 pub use manifest::Manifest;
 pub use problem::{Place, Problem, Problems, Severity};
+pub use reference::reference;
+pub use schema::{host_schema, manifest_schema};
 pub use subscription::{
     Clock, DeadLetter, Envelope, Fields, Filter, Format, Grants, Limits, Start, SubscriptionConfig,
 };
@@ -74,17 +78,7 @@ pub fn manifest(
     manifest::read(source, env, ceilings)
 }
 
-/// JSON Schema of `gristmill.toml`.
-pub fn host_schema() -> serde_json::Value {
-    serde_json::Value::Null
-}
-
-/// JSON Schema of a plugin's manifest.
-pub fn manifest_schema() -> serde_json::Value {
-    serde_json::Value::Null
-}
-
-/// What `gristmill init` writes: a commented `gristmill.toml`.
+/// What `gristmill init` writes: a commented `gristmill.toml` whose first line names its schema.
 pub fn starter() -> &'static str {
-    "#:schema ./gristmill.schema.json\n"
+    include_str!("starter.toml")
 }

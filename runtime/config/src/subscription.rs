@@ -89,9 +89,9 @@ pub struct Envelope {
 /// What kind of envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// CloudEvents where a record says it is one; else raw.
+    /// `CloudEvents` where a record says it is one; else raw.
     Auto,
-    /// CloudEvents, binary or structured; anything else is invalid.
+    /// `CloudEvents`, binary or structured; anything else is invalid.
     CloudEvents,
     /// JSON, with fields found by pointer; what is not JSON, or has no id, is invalid.
     Json,

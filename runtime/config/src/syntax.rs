@@ -22,7 +22,7 @@ pub(crate) struct Parsed {
 /// read, so that one error does not hide the others; none when what is left means nothing.
 pub(crate) fn parse(source: &Source<'_>, report: &mut Report<'_>) -> Option<Parsed> {
     let mut text = Cow::Borrowed(source.text);
-    let mut last_line = None;
+    let mut left_out = Vec::new();
     for errors in 0..ERRORS_MAX {
         let error = match Document::parse(text.to_string()) {
             Ok(document) => return Some(Parsed { document, whole: errors == 0 }),
@@ -30,13 +30,13 @@ pub(crate) fn parse(source: &Source<'_>, report: &mut Report<'_>) -> Option<Pars
         };
         let at = error.span().map_or(0, |span| span.start).min(text.len());
         let place = report.place(at);
-        // An error on the line after one left out is its consequence, not another one.
-        if last_line.is_some_and(|last| place.line <= last + 1) {
+        // An error on a line left out, or on the one after it, is a consequence of leaving it out.
+        if left_out.iter().any(|line| (*line..=*line + 1).contains(&place.line)) {
             return None;
         }
         let message = error.message().trim().to_owned();
         report.error(place, code::SYNTAX, format!("not TOML: {message}"), None);
-        last_line = Some(place.line);
+        left_out.push(place.line);
         let (line, without) = without_line(&text, at);
         // Without a header the keys below it would be read as another table's.
         if line.trim_start().starts_with('[') {

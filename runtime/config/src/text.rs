@@ -51,20 +51,12 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 impl Text {
     /// Whether `text` is one.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not, and a text near to it that is.
     pub(crate) fn check(self, text: &str) -> Result<(), Misfit> {
-        let holds = match self {
-            Self::Any => true,
-            Self::Name => fits(text, NAME_MAX, is_name),
-            Self::Topic => fits(text, TOPIC_MAX, is_topic) && text != "." && text != "..",
-            Self::TopicPattern => fits(text, TOPIC_MAX, |c| is_topic(c) || c == '*'),
-            Self::TypePattern | Self::Path => !text.is_empty(),
-            Self::Pointer => Pointer::new(text).is_some(),
-            Self::PointerOrNone => text == "none" || Pointer::new(text).is_some(),
-            Self::Address => text.parse::<SocketAddr>().is_ok(),
-            Self::Header => !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic()),
-            Self::Directives => text.split(',').all(is_directive),
-        };
-        if holds {
+        if self.holds(text) {
             return Ok(());
         }
         let code = match self {
@@ -80,8 +72,23 @@ impl Text {
             | Self::Directives => code::MALFORMED,
         };
         let reason = format!("\"{}\" is not {}", shortened(text), self.describe());
-        let instead = self.mend(text).filter(|mended| self.check(mended).is_ok());
+        let instead = self.mend(text).filter(|mended| self.holds(mended));
         Err(Misfit { code, reason, instead })
+    }
+
+    fn holds(self, text: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Name => fits(text, NAME_MAX, is_name),
+            Self::Topic => fits(text, TOPIC_MAX, is_topic) && text != "." && text != "..",
+            Self::TopicPattern => fits(text, TOPIC_MAX, |c| is_topic(c) || c == '*'),
+            Self::TypePattern | Self::Path => !text.is_empty(),
+            Self::Pointer => Pointer::new(text).is_some(),
+            Self::PointerOrNone => text == "none" || Pointer::new(text).is_some(),
+            Self::Address => text.parse::<SocketAddr>().is_ok(),
+            Self::Header => !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic()),
+            Self::Directives => text.split(',').all(is_directive),
+        }
     }
 
     /// What it must be, for "is not …" and the reference page.

@@ -98,12 +98,11 @@ impl Walker<'_> {
         let later = self.report.count(code::LATER_RELEASE);
         for key in shape.keys {
             let found = written.and_then(|table| table.get_key_value(key.name));
-            let entry = match found {
-                Some(found) => self.entry(key, found, at),
-                None => {
-                    let misspelt = unknown.iter().any(|one| one.meant == Some(key.name));
-                    self.preset(key, at, !misspelt && self.whole)
-                }
+            let entry = if let Some(found) = found {
+                self.entry(key, found, at)
+            } else {
+                let misspelt = unknown.iter().any(|one| one.meant == Some(key.name));
+                self.preset(key, at, !misspelt && self.whole)
             };
             entries.insert(key.name, entry);
         }
@@ -147,16 +146,16 @@ impl Walker<'_> {
     fn entry(&mut self, key: &'static Key, (name, item): (&TomlKey, &Item), at: &At) -> Entry {
         let place = self.place_of(Some(name), item, at);
         let inner = at.child(key.name, place);
-        let value = match key.kind {
-            Kind::Table(shape) => match item.as_table_like() {
-                Some(table) => Some(Value::Table(self.table(shape, Some(table), &inner))),
-                None => {
-                    self.wrong_type(key, item, place, Some(inner.header()));
-                    None
-                }
-            },
-            Kind::Tables(shape) => self.tables((key, shape), item, &At { array: true, ..inner }),
-            _ => self.value(key, item, place),
+        let value = if let Kind::Tables(shape) = key.kind {
+            self.tables((key, shape), item, &At { array: true, ..inner })
+        } else if let Kind::Table(shape) = key.kind {
+            let table = item.as_table_like();
+            if table.is_none() {
+                self.wrong_type(key, item, place, Some(inner.header()));
+            }
+            table.map(|table| Value::Table(self.table(shape, Some(table), &inner)))
+        } else {
+            self.value(key, item, place)
         };
         match value {
             Some(value) => Entry { value, place, origin: Origin::Written },
@@ -193,7 +192,8 @@ impl Walker<'_> {
             let place = span.map_or(at.place, |span| self.report.place(span.start));
             self.table(shape, Some(table), &At { place, ..at.clone() })
         });
-        Some(Value::Tables(checked.collect()))
+        let checked: Vec<Checked> = checked.collect();
+        (!checked.is_empty()).then_some(Value::Tables(checked))
     }
 
     /// What holds for a key that is not written.
@@ -216,10 +216,10 @@ impl Walker<'_> {
                 if missing {
                     self.report_missing(key, example, at);
                 }
-                match kind {
-                    Kind::Tables(_) => Value::Tables(Vec::new()),
-                    Kind::Texts { .. } | Kind::OneOrMore { .. } => Value::Texts(Vec::new()),
-                    _ => checked::disagree(key.name),
+                if matches!(kind, Kind::Tables(_)) {
+                    Value::Tables(Vec::new())
+                } else {
+                    Value::Texts(Vec::new())
                 }
             }
         };
@@ -227,12 +227,11 @@ impl Walker<'_> {
     }
 
     fn report_missing(&mut self, key: &Key, example: &str, at: &At) {
-        let (reason, instead) = match key.kind {
-            Kind::Tables(_) => (format!("`{example}` is missing"), example.to_owned()),
-            _ => {
-                let reason = format!("`{}` is missing in `{}`", key.name, at.header());
-                (reason, format!("{} = {example}", key.name))
-            }
+        let (reason, instead) = if let Kind::Tables(_) = key.kind {
+            (format!("`{example}` is missing"), example.to_owned())
+        } else {
+            let reason = format!("`{}` is missing in `{}`", key.name, at.header());
+            (reason, value::line(key, example))
         };
         self.report.error(at.place, code::MISSING, reason, Some(instead));
     }

@@ -21,10 +21,10 @@ pub(crate) fn subscription(
     ceilings: &Ceilings,
     report: &mut Report<'_>,
 ) -> SubscriptionConfig {
-    let dead_letter = match &table.entry("dead_letter").value {
-        Value::Flag(true) => DeadLetter::Default,
-        Value::Flag(false) => DeadLetter::None,
-        _ => DeadLetter::Topic(table.text("dead_letter").to_owned()),
+    let dead_letter = if let Value::Flag(flag) = table.entry("dead_letter").value {
+        if flag { DeadLetter::Default } else { DeadLetter::None }
+    } else {
+        DeadLetter::Topic(table.text("dead_letter").to_owned())
     };
     let grants = grants(table.table("grants"));
     let policy = policy(table, &grants, &dead_letter, ceilings);

@@ -6,7 +6,7 @@ use crate::{
     Ceilings, Glob, Place,
     problem::code,
     report::Report,
-    text::TOPIC_MAX,
+    text::{TOPIC_MAX, shortened},
     units,
     walk::{
         Checked,
@@ -34,16 +34,15 @@ pub(super) fn check(
 /// Limits that are written stay below the ceilings.
 fn check_limits(table: &Checked, ceilings: &Ceilings, report: &mut Report<'_>) {
     let limits = table.table("limits");
-    let size = |bytes| string(&units::size(bytes));
-    let span = |millis| string(&units::span(millis));
-    let count = |number: u64| number.to_string();
-    let rows: [(&Checked, &str, u64, &dyn Fn(u64) -> String); 4] = [
-        (limits, "memory", ceilings.memory.0, &size),
-        (limits, "attempt_timeout", ceilings.attempt_timeout.0, &span),
-        (table, "concurrency", u64::from(ceilings.concurrency), &count),
-        (limits, "emissions", u64::from(ceilings.emissions), &count),
-    ];
-    for (table, key, ceiling, show) in rows {
+    let size: fn(u64) -> String = |bytes| string(&units::size(bytes));
+    let span: fn(u64) -> String = |millis| string(&units::span(millis));
+    let count: fn(u64) -> String = |number| number.to_string();
+    for (table, key, ceiling, show) in [
+        (limits, "memory", ceilings.memory.0, size),
+        (limits, "attempt_timeout", ceilings.attempt_timeout.0, span),
+        (table, "concurrency", u64::from(ceilings.concurrency), count),
+        (limits, "emissions", u64::from(ceilings.emissions), count),
+    ] {
         if table.written(key) && table.number(key) > ceiling {
             let (written, most) = (show(table.number(key)), show(ceiling));
             let reason = format!("`{key} = {written}` is above the host's ceiling, {most}");
@@ -136,7 +135,9 @@ fn check_dead_letter_names(
         let Some(dead) = subscription.dead_letter_topic(topic) else { return };
         if dead.len() > TOPIC_MAX {
             let reason = format!(
-                "the dead letters of \"{topic}\" would need a topic of {} characters, and {TOPIC_MAX} are allowed",
+                "the dead letters of \"{}\" would need a topic of {} characters, and {TOPIC_MAX} \
+                 are allowed",
+                shortened(topic),
                 dead.len()
             );
             let instead = format!("dead_letter = \"{}.dlq\"", subscription.name);

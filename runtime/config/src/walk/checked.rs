@@ -45,7 +45,7 @@ pub(crate) enum Value {
     /// A count, thousandths, milliseconds or bytes, as the key's kind says.
     Number(u64),
     /// A share of something, in per cent.
-    Percent(u64),
+    Percent(u32),
     Text(String),
     Texts(Vec<(String, Place)>),
     Pairs(Vec<(String, Secret)>),
@@ -76,19 +76,19 @@ impl Checked {
         self.entry(key).place
     }
 
+    fn value_if_any(&self, key: &str) -> Option<&Value> {
+        let value = &self.entry(key).value;
+        (!matches!(value, Value::Absent)).then_some(value)
+    }
+
     pub(crate) fn flag(&self, key: &str) -> bool {
-        match &self.entry(key).value {
-            Value::Flag(flag) => *flag,
-            _ => disagree(key),
-        }
+        let Value::Flag(flag) = &self.entry(key).value else { disagree(key) };
+        *flag
     }
 
     pub(crate) fn number_if_any(&self, key: &str) -> Option<u64> {
-        match &self.entry(key).value {
-            Value::Number(number) => Some(*number),
-            Value::Absent => None,
-            _ => disagree(key),
-        }
+        let Value::Number(number) = self.value_if_any(key)? else { disagree(key) };
+        Some(*number)
     }
 
     pub(crate) fn number(&self, key: &str) -> u64 {
@@ -121,11 +121,8 @@ impl Checked {
     }
 
     pub(crate) fn text_if_any(&self, key: &str) -> Option<&str> {
-        match &self.entry(key).value {
-            Value::Text(text) => Some(text),
-            Value::Absent => None,
-            _ => disagree(key),
-        }
+        let Value::Text(text) = self.value_if_any(key)? else { disagree(key) };
+        Some(text)
     }
 
     pub(crate) fn text(&self, key: &str) -> &str {
@@ -137,11 +134,9 @@ impl Checked {
 
     /// The strings of a list, with their places; none for a key without value.
     pub(crate) fn texts(&self, key: &str) -> &[(String, Place)] {
-        match &self.entry(key).value {
-            Value::Texts(texts) => texts,
-            Value::Absent => &[],
-            _ => disagree(key),
-        }
+        let Some(value) = self.value_if_any(key) else { return &[] };
+        let Value::Texts(texts) = value else { disagree(key) };
+        texts
     }
 
     pub(crate) fn globs(&self, key: &str) -> Vec<Glob> {
@@ -153,24 +148,18 @@ impl Checked {
     }
 
     pub(crate) fn pairs(&self, key: &str) -> &[(String, Secret)] {
-        match &self.entry(key).value {
-            Value::Pairs(pairs) => pairs,
-            _ => disagree(key),
-        }
+        let Value::Pairs(pairs) = &self.entry(key).value else { disagree(key) };
+        pairs
     }
 
     pub(crate) fn table(&self, key: &str) -> &Self {
-        match &self.entry(key).value {
-            Value::Table(table) => table,
-            _ => disagree(key),
-        }
+        let Value::Table(table) = &self.entry(key).value else { disagree(key) };
+        table
     }
 
     pub(crate) fn tables(&self, key: &str) -> &[Self] {
-        match &self.entry(key).value {
-            Value::Tables(tables) => tables,
-            _ => disagree(key),
-        }
+        let Value::Tables(tables) = &self.entry(key).value else { disagree(key) };
+        tables
     }
 }
 

@@ -23,30 +23,36 @@ impl Walker<'_> {
             self.wrong_type(key, &Item::Value(value.clone()), place, None);
             return None;
         };
-        let raw: Vec<Option<&str>> = list.iter().map(TomlValue::as_str).collect();
         let mut texts: Vec<(String, Place)> = Vec::new();
+        // The list to write instead, and why.
+        let mut mended: Vec<String> = Vec::new();
+        let mut flaws = Vec::new();
         let mut seen = BTreeSet::new();
-        for (index, element) in list.iter().enumerate() {
+        for element in list {
             let at = element.span().map_or(place, |span| self.report.place(span.start));
-            let mended = |new: Option<&str>| line(key, &list_with(&raw, index, new));
-            if element.as_str().is_none() {
+            let Some(raw) = element.as_str() else {
                 let noun = noun(&Item::Value(element.clone()));
                 let reason = format!("`{}` takes a list of strings, not of {noun}", key.name);
-                let scalar = element.as_integer().map(|number| number.to_string());
-                self.report.error(at, code::WRONG_TYPE, reason, Some(mended(scalar.as_deref())));
+                let number = element.as_integer().map(|number| number.to_string());
+                mended.extend(number.filter(|text| of.check(text).is_ok()));
+                flaws.push((at, code::WRONG_TYPE, reason));
                 continue;
-            }
+            };
             let Some(expanded) = self.string(key, element, at) else { continue };
             if let Err(misfit) = of.check(&expanded.text) {
-                let reason = format!("`{}`: {}", key.name, misfit.reason);
-                let instead = mended(misfit.instead.as_deref());
-                self.report.error(at, misfit.code, reason, Some(instead));
+                mended.extend(misfit.instead);
+                flaws.push((at, misfit.code, format!("`{}`: {}", key.name, misfit.reason)));
             } else if seen.insert(expanded.text.clone()) {
+                mended.push(raw.to_owned());
                 texts.push((expanded.text, at));
             } else {
                 let reason = format!("`{}` names \"{}\" twice", key.name, expanded.text);
-                self.report.error(at, code::DUPLICATE, reason, Some(mended(None)));
+                flaws.push((at, code::DUPLICATE, reason));
             }
+        }
+        let instead = line(key, &written(&mended, (key, min)));
+        for (at, code, reason) in flaws {
+            self.report.error(at, code, reason, Some(instead.clone()));
         }
         if (min..=max).contains(&list.len()) {
             return Some(Value::Texts(texts));
@@ -118,10 +124,11 @@ fn file_of(item: &Item) -> Option<&str> {
     table.get("file")?.as_str().filter(|path| !path.is_empty())
 }
 
-/// A list as TOML with one element replaced, or left out.
-fn list_with(raw: &[Option<&str>], index: usize, new: Option<&str>) -> String {
-    let kept =
-        raw.iter().enumerate().filter_map(|(at, text)| if at == index { new } else { *text });
-    let strings: Vec<String> = kept.map(string).collect();
+/// A list as TOML; an example when it is too short.
+fn written(texts: &[String], (key, min): (&Key, usize)) -> String {
+    if texts.len() < min {
+        return key.example();
+    }
+    let strings: Vec<String> = texts.iter().map(|text| string(text)).collect();
     format!("[{}]", strings.join(", "))
 }

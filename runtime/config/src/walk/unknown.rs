@@ -67,10 +67,18 @@ impl Walker<'_> {
             Some(value) => format!("{path} = {value}"),
             None => path.to_owned(),
         };
+        // Of several homes, the one nearest to the top, where there is one such.
+        let depth = homes.iter().map(Vec::len).min();
+        homes.retain(|home| Some(home.len()) == depth);
         let (reason, instead) = if let [home] = homes.as_slice() {
             let instead = match home.strip_prefix(at.path.as_slice()) {
-                Some(below) if !one.section => line(&[below, &[name.clone()]].concat().join(".")),
-                _ if one.section => header(&[home.as_slice(), &[name.clone()]].concat(), false),
+                Some(below) if !one.section => {
+                    line(&[below, std::slice::from_ref(name)].concat().join("."))
+                }
+                _ if one.section => {
+                    header(&[home.as_slice(), std::slice::from_ref(name)].concat(), false)
+                }
+                _ if home.is_empty() => line(name),
                 _ => header(home, false),
             };
             let place = match home.as_slice() {

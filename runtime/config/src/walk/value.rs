@@ -1,5 +1,10 @@
 //! Decides whether a value is of its key's kind and within its bounds.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is of no kind named is the wrong kind, whichever kinds there will be"
+)]
+
 use toml_edit::{Item, Value as TomlValue};
 
 use super::{Value, Walker};
@@ -8,6 +13,7 @@ use crate::{
     expand::{self, Expanded},
     keys::{Key, Kind, quoted},
     problem::code,
+    suggest,
     text::{Text, shortened},
     units,
 };
@@ -87,7 +93,8 @@ impl Walker<'_> {
             (Some(number), _) => self.within(key, place, number, &written),
             (None, Ok(number)) if decimal && number >= 0.0 && number.is_finite() => {
                 let reason = format!("`{}` has at most three decimals, not {written}", key.name);
-                let instead = line(key, &format!("{number:.3}"));
+                let rounded = units::parse_decimal(&format!("{number:.3}"));
+                let instead = line(key, &rounded.map_or_else(|| key.example(), units::decimal));
                 self.report.error(place, code::MALFORMED, reason, Some(instead));
                 None
             }
@@ -128,7 +135,12 @@ impl Walker<'_> {
             Ok(number) => self.within(key, place, number, &format!("\"{text}\"")),
             Err(flaw) => {
                 let example = key.example();
-                let meant = flaw.instead.map_or(example, |text| format!("\"{text}\""));
+                let word = match key.kind {
+                    Kind::Span { word, .. } => suggest::nearest(&text, word),
+                    _ => None,
+                };
+                let meant = word.map(str::to_owned).or(flaw.instead);
+                let meant = meant.map_or(example, |text| string(&text));
                 let reason = format!("`{}`: {}", key.name, flaw.reason);
                 self.report.error(place, code::WRONG_UNIT, reason, Some(line(key, &meant)));
                 None
@@ -136,8 +148,8 @@ impl Walker<'_> {
         }
     }
 
-    fn percent(&mut self, key: &Key, text: &str, place: Place, most: u64) -> Option<Value> {
-        let number = text.trim_end_matches('%').parse::<u64>();
+    fn percent(&mut self, key: &Key, text: &str, place: Place, most: u32) -> Option<Value> {
+        let number = text.trim_end_matches('%').parse::<u32>();
         if let Ok(number) = number
             && number <= most
         {
@@ -182,7 +194,7 @@ impl Walker<'_> {
             self.report.error(place, code::LATER_RELEASE, reason, Some(line(key, &key.example())));
             return None;
         }
-        let nearest = crate::suggest::nearest(&text, now.iter().copied());
+        let nearest = suggest::nearest(&text, now.iter().copied());
         let instead = nearest.map_or_else(|| key.example(), |word| format!("\"{word}\""));
         let reason =
             format!("`{}` must be {}, not \"{}\"", key.name, quoted(now), shortened(&text));
@@ -250,6 +262,8 @@ impl Walker<'_> {
                         "`{name}` needs the environment variable `{variable}`, which is not set"
                     );
                     let plain = format!("${{{variable}}}");
+                    // The example is one of the whole value, not of a part of it.
+                    let example = if raw == plain { example } else { "" };
                     let default = format!("${{{variable}:-{example}}}");
                     (code::UNSET_VARIABLE, reason, raw.replace(&plain, &default))
                 }
@@ -326,7 +340,7 @@ pub(crate) fn literal(kind: &Kind, number: u64) -> String {
 pub(super) fn noun(item: &Item) -> &'static str {
     match item {
         Item::None => "nothing",
-        Item::Table(_) => "a table",
+        Item::Table(_) | Item::Value(TomlValue::InlineTable(_)) => "a table",
         Item::ArrayOfTables(_) => "an array of tables",
         Item::Value(TomlValue::String(_)) => "a string",
         Item::Value(TomlValue::Integer(_)) => "a whole number",
@@ -334,7 +348,6 @@ pub(super) fn noun(item: &Item) -> &'static str {
         Item::Value(TomlValue::Boolean(_)) => "a boolean",
         Item::Value(TomlValue::Datetime(_)) => "a date",
         Item::Value(TomlValue::Array(_)) => "a list",
-        Item::Value(TomlValue::InlineTable(_)) => "a table",
     }
 }
 
