@@ -193,10 +193,7 @@ pub enum Change {
 
 /// What [`Change::SubscriptionClear`] forgets. Default nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "a set of five independent choices"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of five independent choices")]
 pub struct Cleared {
     /// State values.
     pub state: bool,

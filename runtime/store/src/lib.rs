@@ -4,12 +4,33 @@
 //! Start at [`Store::submit`]: it is the only way anything changes.
 
 mod change;
+mod codec;
+mod commit;
+mod compact;
+mod disk;
 mod error;
 mod figures;
+mod filter;
+mod journal;
+mod key;
+mod log;
+mod memory;
 mod murmur;
+mod open;
+mod prepare;
+mod reclaim;
+mod record;
+mod retain;
+mod scoped;
 mod settings;
+mod shared;
+mod space;
 mod store;
+mod synced;
 mod topic;
+mod topics;
+mod upkeep;
+mod writer;
 
 pub use change::{
     Append, Batch, Change, Cleared, Loaded, Parked, ParkedRecord, ReadLimit, Receipt, Scope,

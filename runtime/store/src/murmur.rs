@@ -24,20 +24,14 @@ pub(crate) fn murmur2(bytes: &[u8]) -> u32 {
     let mut hash = SEED ^ u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     let mut words = bytes.chunks_exact(4);
     for word in &mut words {
-        let mut mixed = word
-            .iter()
-            .rev()
-            .fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
+        let mut mixed = word.iter().rev().fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
         mixed = mixed.wrapping_mul(FACTOR);
         mixed ^= mixed >> SHIFT;
         hash = hash.wrapping_mul(FACTOR) ^ mixed.wrapping_mul(FACTOR);
     }
     let rest = words.remainder();
     if !rest.is_empty() {
-        hash ^= rest
-            .iter()
-            .rev()
-            .fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
+        hash ^= rest.iter().rev().fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
         hash = hash.wrapping_mul(FACTOR);
     }
     hash ^= hash >> 13;
@@ -56,10 +50,7 @@ mod tests {
             ("foobar", -790_332_482),
             ("a-little-bit-long-string", -985_981_536),
             ("a-little-bit-longer-string", -1_486_304_829),
-            (
-                "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
-                -58_897_971,
-            ),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
             ("abc", 479_470_107),
             ("", 275_646_681),
         ];
@@ -79,9 +70,7 @@ mod tests {
 
     #[test]
     fn null_keys_take_turns() {
-        let taken: Vec<u32> = (0..5)
-            .map(|sequence| partition(None, sequence, 3))
-            .collect();
+        let taken: Vec<u32> = (0..5).map(|sequence| partition(None, sequence, 3)).collect();
         assert_eq!(taken, [0, 1, 2, 0, 1]);
     }
 }

@@ -96,13 +96,9 @@ impl fmt::Debug for Settings {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the default where no clock is given"
-)]
+#[expect(clippy::disallowed_methods, reason = "the default where no clock is given")]
 fn system_clock() -> Instant {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Instant(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

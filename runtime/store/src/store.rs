@@ -1,15 +1,27 @@
 //! Owns the store as its callers see it: one handle, cheap to clone, safe to share. What it does
 //! is in the modules it calls.
 
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::Ordering},
+    thread::JoinHandle,
+};
+
 use bytes::Bytes;
 use gristmill_engine::{
-    IdHash, Instant, KeyHash, Mark, Offset, PartitionId, SubscriptionId, TimerHash, TopicId,
+    Bytes as Size, IdHash, Instant, KeyHash, Mark, Offset, PartitionId, SubscriptionId, TimerHash,
+    TopicId,
 };
 
 use crate::{
     Batch, Bounds, Error, Failed, Figures, Loaded, MarkFigures, ParkedRecord, ReadLimit, Receipt,
-    Scope, Settings, Space, Stored, TimerRecord, Topic, TopicFigures, TopicSpec, TopicUpdate,
-    murmur,
+    Scope, Settings, Space, Stored, TimerRecord, Topic, TopicFigures, TopicSpec, TopicUpdate, log,
+    murmur, open, prepare, scoped,
+    shared::{Counters, Queue, Shared},
+    space::Room,
+    topics,
+    upkeep::{self, Pace, Upkeep},
+    writer,
 };
 
 /// Told when a batch is durable, or why it is not. Runs on the writer thread: it must be short
@@ -20,8 +32,58 @@ pub type Done = Box<dyn FnOnce(Result<Receipt, Failed>) + Send>;
 pub type Listener = Box<dyn Fn(&[(TopicId, PartitionId)]) + Send + Sync>;
 
 /// An open store. Clones share it; it closes when the last clone is dropped.
-#[derive(Debug, Clone)]
-pub struct Store {}
+#[derive(Clone)]
+pub struct Store(Arc<Handle>);
+
+/// What closes when the last clone goes. The threads share only the inside, so they end.
+struct Handle {
+    shared: Arc<Shared>,
+    upkeep: Arc<Upkeep>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(code = error.code(), %error, "close the store");
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("path", &self.0.shared.settings.path).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    fn close(&self) -> Result<(), Error> {
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let first = !threads.is_empty();
+        self.upkeep.end();
+        self.shared.queue.end(Error::Closed);
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
+        let ended = self.shared.queue.lock().ended.clone();
+        if let Some(error) = ended.filter(|error| !matches!(error, Error::Closed)) {
+            return Err(error);
+        }
+        let checkpoint = self.shared.memory.published.load(Ordering::Acquire);
+        if first {
+            let failed = |source: fjall::Error| Error::Write { checkpoint, source: source.into() };
+            self.shared.disk.sync().map_err(failed)?;
+            let path = || self.shared.settings.path.join("synced");
+            let failed =
+                |source: std::io::Error| Error::Directory { path: path(), source: source.into() };
+            self.shared.synced.sync().map_err(failed)?;
+        }
+        Ok(())
+    }
+}
 
 impl Store {
     /// Opens or creates the store in `settings.path`: takes its lock, checks its format, and
@@ -32,8 +94,37 @@ impl Store {
     /// [`Error::Locked`], [`Error::Directory`], [`Error::Format`], [`Error::Damaged`],
     /// [`Error::Open`]; all need an operator. Nothing on disk is changed by a failed check.
     pub fn open(settings: Settings) -> Result<Self, Error> {
-        drop(settings);
-        Err(Error::Closed)
+        let opened = open::open(&settings)?;
+        let path = settings.path.clone();
+        let failed =
+            |source: std::io::Error| Error::Directory { path: path.clone(), source: source.into() };
+        let room = Room::new(&path, settings.reserve).map_err(failed)?;
+        let shared = Arc::new(Shared {
+            settings,
+            disk: opened.disk,
+            memory: opened.memory,
+            synced: opened.synced,
+            room,
+            counters: Counters::default(),
+            listeners: RwLock::default(),
+            queue: Queue::default(),
+            _lock: opened.lock,
+        });
+        let upkeep = Arc::new(Upkeep::default());
+        let handle = Handle {
+            shared: Arc::clone(&shared),
+            upkeep: Arc::clone(&upkeep),
+            threads: Mutex::default(),
+        };
+        let store = Self(Arc::new(handle));
+        let writer = writer::start(Arc::clone(&shared), opened.checkpoint).map_err(failed)?;
+        store.keep(writer);
+        store.keep(upkeep::start(shared, upkeep).map_err(failed)?);
+        Ok(store)
+    }
+
+    fn keep(&self, thread: JoinHandle<()>) {
+        self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
 
     /// Commits what is queued, stops the threads and flushes. Later submits fail with
@@ -43,7 +134,7 @@ impl Store {
     ///
     /// [`Error::Write`] when a write or sync failed, now or earlier.
     pub fn close(&self) -> Result<(), Error> {
-        Err(Error::Closed)
+        self.0.close()
     }
 
     /// Creates a topic; durable on return.
@@ -53,8 +144,7 @@ impl Store {
     /// [`Error::TopicInvalid`], [`Error::TopicExists`], [`Error::Low`], [`Error::Closed`],
     /// [`Error::Write`].
     pub fn create_topic(&self, spec: TopicSpec) -> Result<Topic, Error> {
-        drop(spec);
-        Err(Error::Closed)
+        self.0.shared.run(move |commit| topics::create(commit, spec))
     }
 
     /// Deletes a topic with all its events; durable on return. Its number is never used again.
@@ -63,9 +153,8 @@ impl Store {
     ///
     /// [`Error::TopicUnknown`], [`Error::Closed`], [`Error::Write`].
     pub fn delete_topic(&self, name: &str) -> Result<(), Error> {
-        Err(Error::TopicUnknown {
-            topic: name.to_owned(),
-        })
+        let name = name.to_owned();
+        self.0.shared.run(move |commit| topics::delete(commit, &name)).map(drop)
     }
 
     /// Changes a topic's retention and compaction; durable on return.
@@ -74,24 +163,27 @@ impl Store {
     ///
     /// [`Error::TopicUnknown`], [`Error::Closed`], [`Error::Write`].
     pub fn update_topic(&self, name: &str, update: TopicUpdate) -> Result<Topic, Error> {
-        Err(Error::TopicUnknown {
-            topic: format!("{name} {update:?}"),
-        })
+        let name = name.to_owned();
+        self.0.shared.run(move |commit| topics::update(commit, &name, update))
     }
 
     /// The topic of this name.
     pub fn topic(&self, name: &str) -> Option<Topic> {
-        self.topics().into_iter().find(|topic| topic.name == name)
+        let topics = self.0.shared.memory.topics();
+        let log = topics.by_name.get(name).and_then(|id| topics.by_id.get(id));
+        log.map(|log| log.topic())
     }
 
     /// The topic of this number.
     pub fn topic_by_id(&self, id: TopicId) -> Option<Topic> {
-        self.topics().into_iter().find(|topic| topic.id == id)
+        self.0.shared.memory.log(id).ok().map(|log| log.topic())
     }
 
     /// All topics, by name.
     pub fn topics(&self) -> Vec<Topic> {
-        Vec::new()
+        let topics = self.0.shared.memory.topics();
+        let logs = topics.by_name.values().filter_map(|id| topics.by_id.get(id));
+        logs.map(|log| log.topic()).collect()
     }
 
     /// Where a partition begins and ends. From memory.
@@ -100,7 +192,7 @@ impl Store {
     ///
     /// [`Error::TopicUnknown`], [`Error::PartitionUnknown`].
     pub fn bounds(&self, topic: TopicId, partition: PartitionId) -> Result<Bounds, Error> {
-        Err(Error::PartitionUnknown { topic, partition })
+        Ok(self.0.shared.memory.log(topic)?.partition(partition)?.bounds())
     }
 
     /// Reads events from `from` on, or from the start of the partition if that is later: at least
@@ -116,8 +208,7 @@ impl Store {
         from: Offset,
         limit: ReadLimit,
     ) -> Result<Vec<Stored>, Error> {
-        drop((from, limit));
-        Err(Error::PartitionUnknown { topic, partition })
+        log::read(&self.0.shared, topic, partition, from, limit)
     }
 
     /// First offset whose event is not older than `at`; the end of the partition if none is.
@@ -131,8 +222,7 @@ impl Store {
         partition: PartitionId,
         at: Instant,
     ) -> Result<Offset, Error> {
-        drop(at);
-        Err(Error::PartitionUnknown { topic, partition })
+        log::offset_at(&self.0.shared, topic, partition, at)
     }
 
     /// Partition of a key: Kafka's murmur2, so that keys keep their partition when a topic moves
@@ -147,23 +237,21 @@ impl Store {
     ///
     /// [`Error::TopicUnknown`].
     pub fn topic_figures(&self, topic: TopicId) -> Result<TopicFigures, Error> {
-        Err(Error::TopicUnknown {
-            topic: topic.0.to_string(),
-        })
+        Ok(self.0.shared.memory.log(topic)?.figures())
     }
 
     /// Queues a batch; `done` is called once, after it is synced or when it has failed. Batches
     /// of one caller are committed in its order. Returns at once; the caller bounds what it has
     /// under way, unless `ingest` is set.
     pub fn submit(&self, batch: Batch, done: Done) {
-        drop(batch);
-        done(Err(Failed::Closed));
+        self.0.shared.submit(prepare::prepare(batch), done);
     }
 
     /// Calls `listener` after each durable batch with the partitions that grew, each once.
     /// Listeners are never removed.
     pub fn on_append(&self, listener: Listener) {
-        drop(listener);
+        let mut listeners = self.0.shared.listeners.write().unwrap_or_else(PoisonError::into_inner);
+        listeners.push(listener);
     }
 
     /// The number of a subscription, durable from its first use on and never given to another.
@@ -172,13 +260,19 @@ impl Store {
     ///
     /// [`Error::TooLarge`] for a name over 1,024 bytes, [`Error::Closed`], [`Error::Write`].
     pub fn subscription(&self, name: &str) -> Result<SubscriptionId, Error> {
-        drop(name.to_owned());
-        Err(Error::Closed)
+        if let Some(known) = self.0.shared.memory.scopes().subscriptions.get(name) {
+            return Ok(SubscriptionId(*known));
+        }
+        prepare::limit("name of a subscription", name.len(), prepare::NAME_MAX)?;
+        let name = name.to_owned();
+        self.0.shared.run(move |commit| topics::subscription(commit, name))
     }
 
     /// All subscriptions ever named, by name.
     pub fn subscriptions(&self) -> Vec<(String, SubscriptionId)> {
-        Vec::new()
+        let scopes = self.0.shared.memory.scopes();
+        let named = scopes.subscriptions.iter();
+        named.map(|(name, number)| (name.clone(), SubscriptionId(*number))).collect()
     }
 
     /// Everything durable about one partition of a subscription, as of one checkpoint.
@@ -187,8 +281,7 @@ impl Store {
     ///
     /// [`Error::Read`], [`Error::Corrupt`].
     pub fn load(&self, scope: Scope) -> Result<Loaded, Error> {
-        drop(scope);
-        Ok(Loaded::default())
+        scoped::load(&self.0.shared, scope)
     }
 
     /// A state value, unless it has expired by `now`.
@@ -203,8 +296,7 @@ impl Store {
         name: &str,
         now: Instant,
     ) -> Result<Option<Bytes>, Error> {
-        drop((scope, key.len(), name.len(), now));
-        Ok(None)
+        scoped::state_get(&self.0.shared, scope, key, name, now)
     }
 
     /// Names under a key that begin with `prefix`, ascending, at most `limit`, after `after`,
@@ -220,8 +312,7 @@ impl Store {
         page: Names<'_>,
         now: Instant,
     ) -> Result<Vec<String>, Error> {
-        drop((scope, key.len(), page, now));
-        Ok(Vec::new())
+        scoped::state_names(&self.0.shared, scope, key, page, now)
     }
 
     /// Keys and names in key order, whose key begins with `page.prefix`.
@@ -235,8 +326,7 @@ impl Store {
         page: Keys<'_>,
         now: Instant,
     ) -> Result<Vec<(Bytes, String)>, Error> {
-        drop((scope, page, now));
-        Ok(Vec::new())
+        scoped::state_keys(&self.0.shared, scope, page, now)
     }
 
     /// The dedupe mark of an id, if one is held. Absent is the ordinary case and the quick one.
@@ -245,14 +335,12 @@ impl Store {
     ///
     /// [`Error::Read`], [`Error::Corrupt`].
     pub fn mark(&self, scope: Scope, id: IdHash) -> Result<Option<Mark>, Error> {
-        drop((scope, id));
-        Ok(None)
+        scoped::mark(&self.0.shared, scope, id)
     }
 
     /// What a partition of a subscription holds of marks. From memory.
     pub fn mark_figures(&self, scope: Scope) -> MarkFigures {
-        drop(scope);
-        MarkFigures::default()
+        scoped::mark_figures(&self.0.shared, scope)
     }
 
     /// A parked event with its bytes.
@@ -266,8 +354,7 @@ impl Store {
         lane: KeyHash,
         sequence: u64,
     ) -> Result<Option<ParkedRecord>, Error> {
-        drop((scope, lane, sequence));
-        Ok(None)
+        scoped::parked(&self.0.shared, scope, lane, sequence)
     }
 
     /// A timer with its bytes.
@@ -276,8 +363,7 @@ impl Store {
     ///
     /// [`Error::Read`], [`Error::Corrupt`].
     pub fn timer(&self, scope: Scope, timer: TimerHash) -> Result<Option<TimerRecord>, Error> {
-        drop((scope, timer));
-        Ok(None)
+        scoped::timer(&self.0.shared, scope, timer)
     }
 
     /// A small named document.
@@ -286,18 +372,39 @@ impl Store {
     ///
     /// [`Error::Read`].
     pub fn document(&self, name: &str) -> Result<Option<Bytes>, Error> {
-        drop(name.len());
-        Ok(None)
+        scoped::document(&self.0.shared, name)
     }
 
     /// Free space, as of the last second.
     pub fn space(&self) -> Space {
-        Space::default()
+        self.0.shared.room.space()
     }
 
     /// What the store has done and holds.
     pub fn figures(&self) -> Figures {
-        Figures::default()
+        let shared = &self.0.shared;
+        let counted = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let scopes = shared.memory.scopes();
+        let logs = scopes.marks.values();
+        let (marks, marks_evicted) =
+            logs.fold((0, 0), |(held, evicted), log| (held + log.held, evicted + log.evicted));
+        drop(scopes);
+        let queued = shared.queue.lock().work.len();
+        Figures {
+            checkpoint: shared.memory.published.load(Ordering::Acquire),
+            checkpoints: counted(&shared.counters.checkpoints),
+            batches: counted(&shared.counters.batches),
+            events: counted(&shared.counters.events),
+            sync: shared.counters.sync(),
+            queued: u64::try_from(queued).unwrap_or(u64::MAX),
+            disk: Size(shared.disk.database.disk_space().unwrap_or(0)),
+            state: Size(shared.disk.state.disk_space()),
+            marks,
+            marks_evicted,
+            removed: counted(&shared.counters.removed),
+            compacted: counted(&shared.counters.compacted),
+            expired: counted(&shared.counters.expired),
+        }
     }
 
     /// Does all maintenance that is due now (retention, compaction, expiry) and returns when it
@@ -307,7 +414,7 @@ impl Store {
     ///
     /// [`Error::Read`], [`Error::Write`], [`Error::Closed`].
     pub fn maintain(&self) -> Result<(), Error> {
-        Err(Error::Closed)
+        self.0.upkeep.round(&self.0.shared, Pace::All)
     }
 }
 

@@ -90,12 +90,7 @@ pub struct TopicUpdate {
 }
 
 pub(crate) fn check(spec: &TopicSpec) -> Result<(), Error> {
-    let invalid = |reason| {
-        Err(Error::TopicInvalid {
-            name: spec.name.clone(),
-            reason,
-        })
-    };
+    let invalid = |reason| Err(Error::TopicInvalid { name: spec.name.clone(), reason });
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if spec.name.is_empty() || spec.name.len() > NAME_BYTES_MAX {
         return invalid("its name must have 1 to 249 characters");

@@ -1,0 +1,112 @@
+//! Owns the storage engine: which keyspaces there are, how each is tuned, and how it is opened.
+//! It gives no bytes a meaning.
+
+use std::{path::Path, sync::Arc};
+
+use fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode,
+    config::{BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry},
+};
+use gristmill_engine::Bytes as Size;
+
+use crate::{filter::Filters, memory::Memory};
+
+/// Few keyspaces, whatever the number of topics and subscriptions: each costs a directory, a
+/// memtable and tens of milliseconds to create (measured: 38 s for 1,000).
+#[derive(Clone)]
+pub(crate) struct Disk {
+    pub(crate) database: Database,
+    /// Topics, chunks, scopes, counters, documents, the checkpoint's number.
+    pub(crate) meta: Keyspace,
+    /// Events.
+    pub(crate) log: Keyspace,
+    /// State values.
+    pub(crate) state: Keyspace,
+    /// Moments at which state values expire, in order.
+    pub(crate) expiry: Keyspace,
+    /// Timers.
+    pub(crate) timers: Keyspace,
+    /// Parked events.
+    pub(crate) parked: Keyspace,
+    /// Dedupe marks.
+    pub(crate) marks: Keyspace,
+    /// How far subscriptions have come.
+    pub(crate) progress: Keyspace,
+}
+
+/// Kinds of things a scope owns; each lives in a cell of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    State,
+    Timers,
+    Parked,
+    Marks,
+    Progress,
+}
+
+/// Journals go over into tables at this size at the latest: it bounds what a restart replays to
+/// about a second.
+const JOURNALS: u64 = 192 * 1_024 * 1_024;
+
+const MIB: u64 = 1_024 * 1_024;
+
+impl Disk {
+    pub(crate) fn open(path: &Path, cache: Size, memory: &Arc<Memory>) -> fjall::Result<Self> {
+        let filters = Arc::clone(memory);
+        let database = Database::builder(path)
+            .cache_size(cache.0)
+            .manual_journal_persist(true)
+            .journal_compression(CompressionType::None)
+            .max_journaling_size(JOURNALS)
+            .worker_threads(2)
+            .with_compaction_filter_factories(Arc::new(move |keyspace: &str| {
+                Filters::for_keyspace(keyspace, &filters)
+            }))
+            .open()?;
+        let small =
+            |mib: u64| move || KeyspaceCreateOptions::default().max_memtable_size(mib * MIB);
+        Ok(Self {
+            meta: database.keyspace("meta", small(4))?,
+            log: database.keyspace("log", log_options)?,
+            state: database.keyspace("state", small(16))?,
+            expiry: database.keyspace("expiry", small(4))?,
+            timers: database.keyspace("timers", small(4))?,
+            parked: database.keyspace("parked", small(4))?,
+            marks: database.keyspace("marks", marks_options)?,
+            progress: database.keyspace("progress", small(4))?,
+            database,
+        })
+    }
+
+    pub(crate) fn kind(&self, kind: Kind) -> &Keyspace {
+        match kind {
+            Kind::State => &self.state,
+            Kind::Timers => &self.timers,
+            Kind::Parked => &self.parked,
+            Kind::Marks => &self.marks,
+            Kind::Progress => &self.progress,
+        }
+    }
+
+    /// Syncs everything, for an orderly end.
+    pub(crate) fn sync(&self) -> fjall::Result<()> {
+        self.database.persist(PersistMode::SyncAll)
+    }
+}
+
+/// Events are written once and read in order: no bloom filters.
+fn log_options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(32 * MIB)
+        .filter_policy(FilterPolicy::disabled())
+}
+
+/// Marks are looked up once per event and are ordinarily absent: a filter on every level, and no
+/// compression, for they are hashes.
+fn marks_options() -> KeyspaceCreateOptions {
+    let bloom = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(12.0));
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(16 * MIB)
+        .filter_policy(FilterPolicy::all(bloom))
+        .data_block_compression_policy(CompressionPolicy::disabled())
+}
