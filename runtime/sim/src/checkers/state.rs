@@ -1,0 +1,106 @@
+//! Checks that state and emissions are what the staged effects of durable checkpoints make them,
+//! rebuilt here from the engine's effects alone.
+
+use std::collections::BTreeMap;
+
+use gristmill_engine::{CheckpointId, Effect, Generation, KeyHash, Staged, Terminal};
+
+use super::{Checker, Fact, Home, Owners, Scene, ensure};
+use crate::topic::EventId;
+
+/// Watches state and emissions.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    owners: Owners,
+    staged: BTreeMap<(usize, CheckpointId), Vec<Success>>,
+    state: BTreeMap<Home, Vec<EventId>>,
+    emissions: Vec<(Home, EventId)>,
+}
+
+/// A success that is staged.
+#[derive(Debug, Clone, Copy)]
+struct Success {
+    home: Home,
+    generation: Generation,
+    event: EventId,
+}
+
+impl Checker for State {
+    fn name(&self) -> &'static str {
+        "state"
+    }
+
+    fn see(&mut self, fact: Fact<'_>, scene: Scene<'_>) -> Result<(), String> {
+        self.owners.follow(fact);
+        if let Fact::Done { worker, effect, event } = fact {
+            self.done(worker, effect, event);
+        } else if let Fact::Gone { worker, checkpoint } = fact {
+            self.staged.remove(&(worker, checkpoint));
+            return self.compare(scene);
+        } else if let Fact::Durable(batch) = fact {
+            let place = (batch.worker, batch.checkpoint);
+            for success in self.staged.remove(&place).unwrap_or_default() {
+                if self.owners.holds(batch.worker, success.home, success.generation) {
+                    self.state.entry(success.home).or_default().push(success.event);
+                    self.emissions.push((success.home, success.event));
+                }
+            }
+            return self.compare(scene);
+        } else if let Fact::Crashed = fact {
+            self.staged.clear();
+        } else if let Fact::Ended { worker } = fact {
+            self.staged.retain(|(at, _), _| *at != worker);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn done(&mut self, worker: usize, effect: &Effect, event: Option<EventId>) {
+        if let Effect::Stage { checkpoint, subscription, partition, generation, staged } = effect
+            && let Staged::Settled { outcome: Terminal::Succeeded { .. }, .. } = staged
+            && let Some(event) = event
+        {
+            let home = (*subscription, *partition);
+            let success = Success { home, generation: *generation, event };
+            self.staged.entry((worker, *checkpoint)).or_default().push(success);
+        }
+        if let Effect::Discard { subscription, partition, generation }
+        | Effect::Rewind { subscription, partition, generation } = effect
+        {
+            let stale = (*subscription, *partition, *generation);
+            for ((at, _), staged) in &mut self.staged {
+                if *at == worker {
+                    staged.retain(|s| (s.home.0, s.home.1, s.generation) != stale);
+                }
+            }
+        }
+    }
+
+    fn compare(&self, scene: Scene<'_>) -> Result<(), String> {
+        let expected = self.emissions.iter().map(|(home, event)| (home.0, *event));
+        ensure(expected.eq(scene.durable.emissions.iter().copied()), || {
+            let last = |n: usize| n.saturating_sub(4);
+            let (ours, theirs) = (&self.emissions, &scene.durable.emissions);
+            format!(
+                "emitted, at the end: {:?}, should be: {:?}",
+                &theirs[last(theirs.len())..],
+                &ours[last(ours.len())..]
+            )
+        })?;
+        for (home, events) in &self.state {
+            let mut kept = Vec::new();
+            let lanes = (*home, None::<KeyHash>)..=(*home, Some(KeyHash(u128::MAX)));
+            for (_, lane) in scene.durable.state.range(lanes) {
+                kept.extend(lane.iter().copied());
+            }
+            let (mut kept, mut events) = (kept, events.clone());
+            kept.sort_unstable();
+            events.sort_unstable();
+            ensure(kept == events, || {
+                format!("state of {home:?} has seen {kept:?}, and should have seen {events:?}")
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! Runs histories and says how to run a failed one again. It never changes what a seed means.
+
+use std::fmt::{self, Write as _};
+
+use crate::checkers::{DETERMINISM, Failure};
+use crate::script::Script;
+use crate::world::{Options, Tally, World, brief};
+
+/// A history that broke a promise.
+#[derive(Debug, Clone)]
+pub struct Broken {
+    /// What to run to see it again.
+    pub seed: u64,
+    /// The promise.
+    pub failure: Failure,
+    /// The last inputs and effects, oldest first.
+    pub journal: Vec<String>,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut tail = String::new();
+        for line in &self.journal {
+            writeln!(tail, "  {line}")?;
+        }
+        let (seed, failure) = (self.seed, &self.failure);
+        let what = brief(&failure.what);
+        write!(
+            f,
+            "SEED={seed} broke \"{}\": {}\nthe last inputs (<-) and effects (->):\n{tail}\
+             to replay: cargo run -p gristmill-sim -- --seed {seed} --seeds 1",
+            failure.checker, what
+        )
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// Runs the history of `seed` under all checkers.
+///
+/// # Errors
+///
+/// The first broken promise, with the end of the journal.
+pub fn run(seed: u64) -> Result<Tally, Box<Broken>> {
+    let options = Options::default();
+    World::new(Script::new(seed), options)
+        .run()
+        .map_err(|_| Box::new(retell(seed, options)))
+}
+
+/// Runs the history of `seed` twice and compares all effects.
+///
+/// # Errors
+///
+/// A broken promise, that of determinism included.
+pub fn run_twice(seed: u64, options: Options) -> Result<Tally, Box<Broken>> {
+    let options = Options { digest: true, ..options };
+    let run = || World::new(Script::new(seed), options).run();
+    let (Ok(one), Ok(two)) = (run(), run()) else { return Err(Box::new(retell(seed, options))) };
+    if one == two {
+        return Ok(one);
+    }
+    let what = format!("two runs differ: {one:?}, {two:?}");
+    let failure = Failure { checker: DETERMINISM, what };
+    Err(Box::new(Broken { seed, failure, journal: Vec::new() }))
+}
+
+/// Runs the history of `seed` as `options` say; what broke is told without a journal.
+///
+/// # Errors
+///
+/// The first broken promise.
+pub fn probe(seed: u64, options: Options) -> Result<Tally, Failure> {
+    World::new(Script::new(seed), options).run()
+}
+
+/// Runs a broken history again to tell how it came to that.
+fn retell(seed: u64, options: Options) -> Broken {
+    let options = Options { journal: true, ..options };
+    let mut world = World::new(Script::new(seed), options);
+    let failure = world.run().err().unwrap_or_else(|| Failure {
+        checker: DETERMINISM,
+        what: "the history broke a promise, and did not when it was run again".to_owned(),
+    });
+    let journal = world.journal().map(str::to_owned).collect();
+    Broken { seed, failure, journal }
+}

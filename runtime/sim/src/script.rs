@@ -1,0 +1,340 @@
+//! Decides what a history is about: subscriptions and their policies, what is appended when, how
+//! each attempt of each event ends, which faults strike. Everything follows from the seed; it
+//! never sees what the engine makes of it.
+
+use std::collections::BTreeMap;
+
+use gristmill_engine::{
+    Bytes, ClassPolicy, FailureClass, IdHash, Instant, KeyHash, Millis, OnDead, OnExhausted, Order,
+    PartitionId, Policy, SubscriptionId, TopicId, Verdict, WorkerPolicy,
+};
+
+use crate::random::Random;
+use crate::topic::Record;
+
+/// First topic number of the internal topics that dead letters come back through.
+const REDRIVE_TOPICS: u32 = 100;
+
+/// Moment at which every history begins.
+pub const DAWN: Instant = Instant(1_000_000);
+
+/// A subscription of a history.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// Its number.
+    pub id: SubscriptionId,
+    /// Source topics, then its own topic of redriven dead letters.
+    pub topics: Vec<TopicId>,
+    /// How it is treated.
+    pub policy: Policy,
+}
+
+impl Subscription {
+    /// The internal topic its redriven dead letters come through.
+    #[must_use]
+    pub fn redrive_topic(&self) -> TopicId {
+        TopicId(REDRIVE_TOPICS + self.id.0)
+    }
+}
+
+/// A record to be appended.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition.
+    pub partition: PartitionId,
+    /// Offsets before it that compaction emptied.
+    pub gap: u64,
+    /// The record.
+    pub record: Record,
+}
+
+/// A fault, or something an operator does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The process dies.
+    Crash,
+    /// A partition is given back in order and goes to any worker.
+    Revoke,
+    /// A partition is taken away and goes to any worker.
+    Lose,
+    /// A subscription is paused, and resumed a while later.
+    Pause,
+    /// Storage is short for a while.
+    StorageLow,
+    /// A worker is stopped in order and started again.
+    Drain,
+    /// A new plugin version is ready.
+    Upgrade,
+    /// A group's committed offset is set back.
+    Reset,
+    /// A topic is deleted and created again.
+    Recreate,
+    /// Dead letters are sent back.
+    Redrive,
+    /// Retention removes the oldest records.
+    Trim,
+}
+
+const FAULTS: [Fault; 11] = [
+    Fault::Crash,
+    Fault::Revoke,
+    Fault::Lose,
+    Fault::Pause,
+    Fault::StorageLow,
+    Fault::Drain,
+    Fault::Upgrade,
+    Fault::Reset,
+    Fault::Recreate,
+    Fault::Redrive,
+    Fault::Trim,
+];
+
+/// How hostile the world is, in thousandths.
+#[derive(Debug, Clone, Copy)]
+pub struct Rates {
+    /// A crash while the effects of one step are executed.
+    pub crash_per_step: u64,
+    /// A commit ends as aborted.
+    pub abort: u64,
+    /// A commit is durable and the process dies before it is told.
+    pub crash_after_commit: u64,
+    /// The process dies with nothing of the commit durable.
+    pub crash_before_commit: u64,
+}
+
+/// Everything a history is about.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// What it was made from.
+    pub seed: u64,
+    /// Workers, 1 or 2.
+    pub workers: usize,
+    /// Partitions of every topic, 2 or 3.
+    pub partitions: u32,
+    /// How the workers are treated.
+    pub worker_policy: WorkerPolicy,
+    /// The subscriptions.
+    pub subscriptions: Vec<Subscription>,
+    /// What is appended, by time.
+    pub arrivals: Vec<(Instant, Arrival)>,
+    /// What strikes, by time.
+    pub faults: Vec<(Instant, Fault)>,
+    /// How hostile the world is before `heal_at`.
+    pub rates: Rates,
+    /// When faults stop.
+    pub heal_at: Instant,
+    /// Whether the group's offset is kept apart from progress, as on Kafka.
+    pub group_offsets: bool,
+}
+
+impl Script {
+    /// The script of `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let partitions = u32::from(random.chance(400)) + 2;
+        let sources: Vec<TopicId> = (0..2 + u32::from(random.chance(300))).map(TopicId).collect();
+        let subscriptions = (0..2 + u32::from(random.chance(200)))
+            .map(|id| subscription(&mut random, SubscriptionId(id), &sources))
+            .collect();
+        let heal_at = Instant(DAWN.0 + random.between(500, 3_000));
+        Self {
+            seed,
+            workers: 1 + random.index(2),
+            partitions,
+            worker_policy: worker_policy(&mut random),
+            subscriptions,
+            arrivals: arrivals(&mut random, &sources, partitions, heal_at),
+            faults: faults(&mut random, heal_at),
+            rates: rates(&mut random),
+            heal_at,
+            group_offsets: random.chance(500),
+        }
+    }
+
+    /// The subscription of this number.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such subscription.
+    #[must_use]
+    pub fn subscription(&self, id: SubscriptionId) -> &Subscription {
+        self.subscriptions.iter().find(|s| s.id == id).unwrap_or(&self.subscriptions[0])
+    }
+
+    /// All partition numbers.
+    pub fn partition_ids(&self) -> impl Iterator<Item = PartitionId> + use<> {
+        (0..self.partitions).map(PartitionId)
+    }
+}
+
+/// Records of one topic partition, made up afresh: `count` of them, at `from` and later.
+pub fn records(
+    random: &mut Random,
+    partition: PartitionId,
+    count: u64,
+    from: Instant,
+) -> Vec<(u64, Record)> {
+    let mut at = from;
+    (0..count)
+        .map(|_| {
+            at = at.after(Millis(random.below(40)));
+            let gap = if random.chance(100) { random.between(1, 3) } else { 0 };
+            (gap, record(random, partition, at))
+        })
+        .collect()
+}
+
+fn record(random: &mut Random, partition: PartitionId, timestamp: Instant) -> Record {
+    let place = u128::from(partition.0);
+    let key = u128::from(random.below(4));
+    // Few enough ids that twins are common, in one partition as across two topics of it.
+    let id = u128::from(random.below(40));
+    let verdict = match random.below(100) {
+        0..8 => Verdict::Filtered,
+        8..12 => Verdict::Invalid,
+        _ => Verdict::Accepted,
+    };
+    Record {
+        key: (!random.chance(60)).then_some(KeyHash(place * 100 + key + 1)),
+        id: random.chance(700).then_some(IdHash(place * 1_000 + id + 1)),
+        size: Bytes(random.between(1, 2_000)),
+        verdict,
+        redriven: false,
+        timestamp,
+    }
+}
+
+fn arrivals(
+    random: &mut Random,
+    sources: &[TopicId],
+    partitions: u32,
+    heal_at: Instant,
+) -> Vec<(Instant, Arrival)> {
+    let mut all = Vec::new();
+    for topic in sources {
+        for partition in (0..partitions).map(PartitionId) {
+            let count = random.between(2, 14);
+            let backlog = random.below(count);
+            let made = records(random, partition, count, DAWN);
+            for (number, (gap, mut record)) in (0..).zip(made) {
+                let late = DAWN.after(Millis(random.below(heal_at.since(DAWN).0)));
+                let at = if number < backlog { DAWN } else { late };
+                record.timestamp = at;
+                all.push((at, Arrival { topic: *topic, partition, gap, record }));
+            }
+        }
+    }
+    all
+}
+
+fn faults(random: &mut Random, heal_at: Instant) -> Vec<(Instant, Fault)> {
+    let count = if random.chance(150) { 0 } else { random.between(1, 12) };
+    let span = heal_at.since(DAWN).0;
+    (0..count).map(|_| (DAWN.after(Millis(random.below(span))), random.pick(&FAULTS))).collect()
+}
+
+fn rates(random: &mut Random) -> Rates {
+    if random.chance(200) {
+        return Rates {
+            crash_per_step: 0,
+            abort: 0,
+            crash_after_commit: 0,
+            crash_before_commit: 0,
+        };
+    }
+    Rates {
+        crash_per_step: random.pick(&[0, 0, 2, 5, 15]),
+        abort: random.pick(&[0, 20, 100, 250]),
+        crash_after_commit: random.pick(&[0, 0, 20, 60]),
+        crash_before_commit: random.pick(&[0, 0, 20, 60]),
+    }
+}
+
+fn worker_policy(random: &mut Random) -> WorkerPolicy {
+    WorkerPolicy {
+        attempts_max: random.pick(&[1, 3, 8, 256]),
+        checkpoint_interval_min: Millis(random.pick(&[0, 0, 5])),
+        checkpoint_interval_max: Millis(random.pick(&[5, 20, 100])),
+        checkpoint_events_max: random.pick(&[1, 4, 20, 10_000]),
+        checkpoint_bytes_max: Bytes(random.pick(&[1_000, 8_388_608])),
+        drain_max: Millis(random.pick(&[20, 200, 1_000])),
+    }
+}
+
+fn subscription(random: &mut Random, id: SubscriptionId, sources: &[TopicId]) -> Subscription {
+    let mut topics = sources.to_vec();
+    if id.0 > 0 && random.chance(300) {
+        topics.truncate(1);
+    }
+    topics.push(TopicId(REDRIVE_TOPICS + id.0));
+    let stateful = id.0 == 0 || random.chance(300);
+    let orders = [Order::Key, Order::Key, Order::Key, Order::Partition, Order::None];
+    let order = random.pick(if stateful { &orders[..4] } else { &orders[..] });
+    Subscription { id, topics, policy: policy(random, order, stateful) }
+}
+
+fn policy(random: &mut Random, order: Order, stateful: bool) -> Policy {
+    let on_exhausted = match random.below(10) {
+        0..7 => OnExhausted::DeadLetter,
+        7 => OnExhausted::PauseKey,
+        8 => OnExhausted::PauseSubscription,
+        _ => OnExhausted::Discard,
+    };
+    Policy {
+        order,
+        stateful,
+        concurrency: random.pick(&[1, 2, 4, 64]),
+        initial_interval: Millis(random.pick(&[5, 20, 100])),
+        max_interval: Millis(random.pick(&[50, 400])),
+        max_attempts: random.pick(&[1, 2, 4, 6]),
+        max_age: Millis(random.pick(&[300, 7_200_000, 7_200_000])),
+        retry_after_max: Millis(random.pick(&[50, 500])),
+        inline_attempts: random.pick(&[1, 2, 3]),
+        inline_time: Millis(random.pick(&[30, 200, 1_000])),
+        on_exhausted,
+        on_dead: if random.chance(150) { OnDead::BlockKey } else { OnDead::Continue },
+        classes: classes(random),
+        window_events: random.pick(&[1, 4, 16, 1_024]),
+        window_bytes: Bytes(random.pick(&[2_000, 8_388_608])),
+        parked_events_max: random.pick(&[1, 3, 10_000]),
+        parked_bytes_max: Bytes(random.pick(&[3_000, 67_108_864])),
+        ..Policy::default()
+    }
+}
+
+fn classes(random: &mut Random) -> BTreeMap<FailureClass, ClassPolicy> {
+    let mut classes = Policy::default().classes;
+    // What is invalid stays invalid: paused, it would wait for an operator for ever.
+    let invalid =
+        ClassPolicy { max_attempts: Some(1), on_exhausted: Some(OnExhausted::DeadLetter) };
+    classes.insert(FailureClass::Invalid, invalid);
+    if random.chance(100) {
+        let discard =
+            ClassPolicy { max_attempts: Some(1), on_exhausted: Some(OnExhausted::Discard) };
+        classes.insert(FailureClass::Output, discard);
+    }
+    classes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Script;
+
+    #[test]
+    fn a_seed_is_a_script() {
+        assert_eq!(format!("{:?}", Script::new(3)), format!("{:?}", Script::new(3)));
+        assert_ne!(format!("{:?}", Script::new(3)), format!("{:?}", Script::new(4)));
+    }
+
+    #[test]
+    fn every_history_has_two_subscriptions_topics_and_partitions() {
+        for seed in 0..50 {
+            let script = Script::new(seed);
+            assert!(script.subscriptions.len() >= 2 && script.partitions >= 2);
+            assert!(script.subscriptions[0].topics.len() >= 3, "two sources and the redriven");
+        }
+    }
+}
