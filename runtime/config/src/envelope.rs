@@ -3,6 +3,10 @@
 
 use crate::{Fields, Pointer, subscription::Format};
 
+/// The words of `envelope`.
+pub(crate) const WORDS: &[&str] =
+    &["auto", "cloudevents", "json", "raw", "ticketing", "shipping", "billing", "pos", "commerce"];
+
 /// The format and the fields of a word of `envelope`.
 pub(crate) fn preset(word: &str) -> Option<(Format, Fields)> {
     let none = Fields::default();

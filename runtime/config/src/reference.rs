@@ -1,6 +1,11 @@
 //! Decides how the table of keys looks as a page for readers. It adds no fact of its own.
 
-use crate::keys::{Key, Kind, Preset, Table, host::HOST, manifest::MANIFEST};
+use crate::{
+    Pointer,
+    envelope::{WORDS, preset},
+    keys::{Key, Kind, Preset, Table, host::HOST, manifest::MANIFEST},
+    subscription::Format,
+};
 
 const OPENING: &str = "\
 # Configuration
@@ -36,7 +41,45 @@ pub fn reference() -> String {
     section(&mut page, &HOST, "", "");
     page.push_str("\n## A plugin's manifest: `NAME.toml`\n");
     section(&mut page, &MANIFEST, "", "");
+    envelopes(&mut page);
     page
+}
+
+/// What each word of `envelope` stands for.
+fn envelopes(page: &mut String) {
+    page.push_str(
+        "\n## Envelopes\n\nWhat each word of `envelope` stands for. `[subscription.fields]` replaces \
+         single fields of it.\n\n| word | format | fields |\n|---|---|---|\n",
+    );
+    for (word, (format, fields)) in WORDS.iter().filter_map(|word| Some((word, preset(word)?))) {
+        let format = match format {
+            Format::Auto => "CloudEvents where a record says it is one, else raw",
+            Format::CloudEvents => "CloudEvents, binary or structured; anything else is invalid",
+            Format::Json => "JSON; what is not JSON or has no id is invalid",
+            Format::Raw => "none: the payload is the data",
+        };
+        let rows = [
+            ("id", fields.id),
+            ("type", fields.kind),
+            ("version", fields.version),
+            ("source", fields.source),
+            ("time", fields.time),
+            ("subject", fields.subject),
+            ("correlation", fields.correlation),
+            ("causation", fields.causation),
+            ("tenant", fields.tenant),
+            ("data", fields.data),
+        ];
+        let fields: Vec<String> = rows
+            .into_iter()
+            .filter(|(_, pointers)| !pointers.is_empty())
+            .map(|(name, pointers)| {
+                let pointers: Vec<&str> = pointers.iter().map(Pointer::as_str).collect();
+                format!("{name} `{}`", pointers.join("` or `"))
+            })
+            .collect();
+        page.extend(["| `", word, "` | ", format, " | ", &fields.join(", "), " |\n"]);
+    }
 }
 
 /// The keys of one table, then those of the tables in it. `path` is the table's header without

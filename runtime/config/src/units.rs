@@ -48,6 +48,9 @@ const MEANT: [(&str, &str); 26] = [
     ("ti", "TiB"),
 ];
 
+/// A number without unit from here on was probably meant in the smallest unit.
+const BARE_MIN: u64 = 1_000;
+
 /// Why a text is no value with a unit, and what was probably meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NotAUnit {
@@ -110,7 +113,11 @@ fn parse(text: &str, units: &[(&str, u64)], known: &str, usual: &str) -> Result<
         } else {
             format!("\"{text}\" has the unknown unit `{wanted}`; units are {known}")
         };
-        let meant = meant(wanted, units, usual).map(|meant| format!("{digits}{meant}"));
+        let bare = digits.parse().ok().filter(|count| wanted.is_empty() && *count >= BARE_MIN);
+        let meant = match bare {
+            Some(count) => Some(format(count, units)),
+            None => meant(wanted, units, usual).map(|meant| format!("{digits}{meant}")),
+        };
         return Err(NotAUnit { reason, instead: meant });
     };
     let count = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(*scale));
@@ -178,6 +185,9 @@ mod tests {
         let instead = |answer: Result<u64, super::NotAUnit>| answer.unwrap_err().instead;
         for (text, meant) in [
             ("5", Some("5s")),
+            ("999", Some("999s")),
+            ("1000", Some("1s")),
+            ("1500", Some("1500ms")),
             ("5 s", Some("5s")),
             ("5S", Some("5s")),
             ("5min", Some("5m")),
@@ -191,6 +201,7 @@ mod tests {
         }
         for (text, meant) in [
             ("64", Some("64MiB")),
+            ("1048576", Some("1MiB")),
             ("64mib", Some("64MiB")),
             ("64M", Some("64MiB")),
             ("64 MB", Some("64MB")),

@@ -2,7 +2,7 @@
 //! it.
 
 use super::{Key, Kind, Preset, Table};
-use crate::text::Text;
+use crate::{envelope::WORDS, text::Text};
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -80,24 +80,10 @@ static SUBSCRIPTION: Table = Table {
         ),
         Key::new(
             "envelope",
-            Kind::Choice {
-                now: &[
-                    "auto",
-                    "cloudevents",
-                    "json",
-                    "raw",
-                    "ticketing",
-                    "shipping",
-                    "billing",
-                    "pos",
-                    "commerce",
-                ],
-                later: &[],
-            },
+            Kind::Choice { now: WORDS, later: &[] },
             "\"auto\"",
             "How events are wrapped. `auto`: CloudEvents where a record says it is one, else raw. \
-             `json`: fields found by `[subscription.fields]`. The other words are presets of \
-             `json` or, for `billing`, of `cloudevents`.",
+             `json`: fields found by pointers. See the table of envelopes below.",
         ),
         Key::optional(
             "id_header",

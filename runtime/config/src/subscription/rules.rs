@@ -1,6 +1,8 @@
 //! Decides what is wrong between the parts of one subscription, and between it and the host's
 //! ceilings. Each part alone is right already.
 
+use gristmill_engine::Order;
+
 use super::{Clock, DeadLetter, SubscriptionConfig, build::CLASSES};
 use crate::{
     Ceilings, Glob, Place,
@@ -13,8 +15,6 @@ use crate::{
         value::{line_of, string},
     },
 };
-
-use gristmill_engine::Order;
 
 pub(super) fn check(
     table: &Checked,

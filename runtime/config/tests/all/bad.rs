@@ -179,7 +179,7 @@ compaction = "yes"
             gristmill.toml:10: [E0105] `events_max` takes a whole number, not a string
               write: `events_max = 10`
             gristmill.toml:11: [E0106] `bytes_max`: "1048576" has no unit; units are B, KiB, MiB, GiB, TiB, KB, MB, GB or TB
-              write: `bytes_max = "1048576MiB"`
+              write: `bytes_max = "1MiB"`
             gristmill.toml:12: [E0106] `drain`: "5" has no unit; units are ms, s, m, h or d
               write: `drain = "5s"`
             gristmill.toml:13: [E0105] `storage` takes a table, not an array of tables

@@ -8,3 +8,5 @@ mod cross;
 mod generated;
 #[cfg(test)]
 mod good;
+#[cfg(test)]
+mod slips;
