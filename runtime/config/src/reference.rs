@@ -48,8 +48,8 @@ pub fn reference() -> String {
 /// What each word of `envelope` stands for.
 fn envelopes(page: &mut String) {
     page.push_str(
-        "\n## Envelopes\n\nWhat each word of `envelope` stands for. `[subscription.fields]` replaces \
-         single fields of it.\n\n| word | format | fields |\n|---|---|---|\n",
+        "\n## Envelopes\n\nWhat each word of `envelope` stands for. `[subscription.fields]` \
+         replaces single fields of it.\n\n| word | format | fields |\n|---|---|---|\n",
     );
     for (word, (format, fields)) in WORDS.iter().filter_map(|word| Some((word, preset(word)?))) {
         let format = match format {

@@ -16,15 +16,13 @@ fn rows(table: &'static Table, before: &str, path: &str) -> Vec<Row> {
     for key in table.keys {
         let inner =
             if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) };
-        match key.kind {
-            Kind::Table(table) => {
-                rows.extend(self::rows(table, &format!("{before}\n[{inner}]\n"), &inner));
-            }
-            Kind::Tables(table) => {
-                let before = format!("{before}\n[[{inner}]]\ntopics = [\"a\"]\n");
-                rows.extend(self::rows(table, &before, &inner));
-            }
-            _ => rows.push(Row { before: before.to_owned(), key }),
+        if let Kind::Table(table) = key.kind {
+            rows.extend(self::rows(table, &format!("{before}\n[{inner}]\n"), &inner));
+        } else if let Kind::Tables(table) = key.kind {
+            let before = format!("{before}\n[[{inner}]]\ntopics = [\"a\"]\n");
+            rows.extend(self::rows(table, &before, &inner));
+        } else {
+            rows.push(Row { before: before.to_owned(), key });
         }
     }
     if let Some(open) = &table.open {
@@ -41,11 +39,13 @@ fn host_rows() -> Vec<Row> {
 fn manifest_rows() -> Vec<Row> {
     let rows = rows(&MANIFEST, "", "");
     let topics = |row: &Row| row.key.name != "topics";
-    let plugin = |row: Row| match row.before.contains("[plugin]") {
-        true => {
-            Row { before: format!("[[subscription]]\ntopics = [\"a\"]\n{}", row.before), ..row }
-        }
-        false => row,
+    let plugin = |row: Row| {
+        let subscription = if row.before.contains("[plugin]") {
+            "[[subscription]]\ntopics = [\"a\"]\n"
+        } else {
+            ""
+        };
+        Row { before: format!("{subscription}{}", row.before), ..row }
     };
     rows.into_iter().filter(topics).map(plugin).collect()
 }

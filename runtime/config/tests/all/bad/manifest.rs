@@ -1,0 +1,301 @@
+//! What is wrong with a manifest, by itself and against the host's ceilings.
+
+use expect_test::expect;
+use gristmill_config::{Ceilings, Problems, Source, manifest, read};
+
+use super::{check, env, manifest_problems, with};
+
+#[test]
+fn an_empty_manifest() {
+    let text = r"";
+    check(
+        &manifest_problems(text),
+        &expect![[r"
+        geo.toml:1: [E0104] `[[subscription]]` is missing
+          write: `[[subscription]]`
+    "]],
+    );
+}
+
+#[test]
+fn a_manifest_with_ten_mistakes() {
+    let text = r#"[plugin]
+nam = "geo"
+[subscription]
+topcs = ["orders"]
+max_attempts = 3
+order = "keys"
+[subscription.grants]
+state = "true"
+config = { rate = 3, token = { path = "/x" } }
+[subscription.retry]
+jitter = 1.5
+multiplier = 2.00001
+[subscription.retry.class.infrastructure]
+max_attempts = 1
+[subscription.limits]
+timeout = "5s"
+instances = 5
+[subscription.fields]
+id = "eventId"
+time = ["/a", "b"]
+"#;
+    check(
+        &manifest_problems(text),
+        &expect![[r#"
+            geo.toml:2: [E0103] unknown key `nam`
+              write: `name = "geo"`
+            geo.toml:3: [E0105] `subscription` takes one table or more, written `[[…]]`, not a table
+              write: `[[subscription]]`
+            geo.toml:4: [E0103] unknown key `topcs`
+              write: `topics = ["orders"]`
+            geo.toml:5: [E0103] unknown key `max_attempts`: it belongs in `[subscription.retry]`
+              write: `retry.max_attempts = 3`
+            geo.toml:6: [E0108] `order` must be "key", "partition" or "none", not "keys"
+              write: `order = "key"`
+            geo.toml:8: [E0105] `state` takes `true` or `false`, not a string
+              write: `state = true`
+            geo.toml:9: [E0105] `rate` takes a string or `{ file = "…" }`, not a whole number
+              write: `rate = "3"`
+            geo.toml:9: [E0105] `token` takes a string or `{ file = "…" }`, not a table
+              write: `token = { file = "/run/secrets/x" }`
+            geo.toml:11: [E0107] `jitter` must be 0.0 to 1.0, not 1.5
+              write: `jitter = 1.0`
+            geo.toml:12: [E0111] `multiplier` has at most three decimals, not 2.00001
+              write: `multiplier = 2.0`
+            geo.toml:13: [E0102] unknown section `[subscription.retry.class.infrastructure]`; sections here: retryable, rejected, invalid, output, trap, timeout, memory
+            geo.toml:16: [E0103] unknown key `timeout`
+              write: `attempt_timeout = "5s"`
+            geo.toml:17: [E0105] `instances` takes a table, not a whole number
+              write: `[subscription.limits.instances]`
+            geo.toml:19: [E0111] `id`: "eventId" is not a JSON pointer such as `/customer/id`
+              write: `id = "/eventId"`
+            geo.toml:20: [E0111] `time`: "b" is not a JSON pointer such as `/customer/id`
+              write: `time = ["/a", "/b"]`
+        "#]],
+    );
+}
+
+#[test]
+fn lists_of_topics() {
+    let text = r#"[[subscription]]
+name = "a"
+topics = []
+[[subscription]]
+name = "b"
+topics = ["orders", "a b", "orders", 5]
+[[subscription]]
+name = "c"
+topics = "orders"
+[[subscription]]
+name = "d"
+"#;
+    check(
+        &manifest_problems(text),
+        &expect![[r#"
+            geo.toml:3: [E0107] `topics` takes 1 to 64 strings, not 0
+              write: `topics = ["orders"]`
+            geo.toml:6: [E0110] `topics`: "a b" is not a topic name: 1 to 249 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, not `.` or `..`
+              write: `topics = ["orders", "a-b", "5"]`
+            geo.toml:6: [E0119] `topics` names "orders" twice
+              write: `topics = ["orders", "a-b", "5"]`
+            geo.toml:6: [E0105] `topics` takes a list of strings, not of a whole number
+              write: `topics = ["orders", "a-b", "5"]`
+            geo.toml:9: [E0105] `topics` takes a list of strings, not a string
+              write: `topics = ["orders"]`
+            geo.toml:10: [E0104] `topics` is missing in `[[subscription]]`
+              write: `topics = ["orders"]`
+        "#]],
+    );
+}
+
+#[test]
+fn state_or_timers_without_order() {
+    let text = r#"[[subscription]]
+topics = ["orders"]
+order = "none"
+[subscription.grants]
+state = true
+"#;
+    check(
+        &manifest_problems(text),
+        &expect![[r#"
+        geo.toml:3: [E0116] state needs the events of a key in order, not `order = "none"`
+          write: `order = "key"`
+    "#]],
+    );
+}
+
+#[test]
+fn more_than_the_ceilings_allow() {
+    let text = r#"[[subscription]]
+topics = ["orders"]
+concurrency = 101
+[subscription.limits]
+memory = "129MiB"
+attempt_timeout = "11s"
+emissions = 2001
+[subscription.grants]
+emit = ["orders.placed", "payments.*", "*"]
+timers = true
+clock = "wall"
+"#;
+    check(
+        &manifest_problems(text),
+        &expect![[r#"
+        geo.toml:3: [E0117] `concurrency = 101` is above the host's ceiling, 100
+          write: `concurrency = 100`
+        geo.toml:5: [E0117] `memory = "129MiB"` is above the host's ceiling, "128MiB"
+          write: `memory = "128MiB"`
+        geo.toml:6: [E0117] `attempt_timeout = "11s"` is above the host's ceiling, "10s"
+          write: `attempt_timeout = "10s"`
+        geo.toml:7: [E0117] `emissions = 2001` is above the host's ceiling, 2000
+          write: `emissions = 2000`
+        geo.toml:9: [E0118] the host's ceilings do not let "payments.*" be granted; they allow orders.*
+          write: `emit = ["orders.placed"]`
+        geo.toml:9: [E0118] the host's ceilings do not let "*" be granted; they allow orders.*
+          write: `emit = ["orders.placed"]`
+        geo.toml:10: [E0118] the host's ceilings do not let `timers` be granted
+          write: `timers = false`
+        geo.toml:11: [E0118] the host's ceilings do not let `clock = "wall"` be granted
+          write: `clock = "virtual"`
+    "#]],
+    );
+}
+
+#[test]
+fn parts_that_contradict_each_other() {
+    let text = r#"[[subscription]]
+name = "a"
+topics = ["orders", "dead"]
+dead_letter = "dead"
+[subscription.retry]
+initial_interval = "31s"
+[[subscription]]
+name = "b"
+topics = ["orders"]
+dead_letter = false
+on_exhausted = "dead-letter"
+[subscription.retry]
+max_interval = "50ms"
+class.trap.on_exhausted = "dead-letter"
+"#;
+    check(
+        &manifest_problems(text),
+        &expect![[r#"
+        geo.toml:3: [E0122] "dead" is where its own dead letters go: it would read them
+          write: `dead_letter = true`
+        geo.toml:6: [E0122] `initial_interval` of 31s is longer than `max_interval` of 30s
+          write: `max_interval = "31s"`
+        geo.toml:11: [E0122] `on_exhausted = "dead-letter"` contradicts `dead_letter = false`
+          write: `on_exhausted = "pause-key"`
+        geo.toml:12: [E0122] `initial_interval` of 100ms is longer than `max_interval` of 50ms
+          write: `initial_interval = "50ms"`
+        geo.toml:14: [E0122] `on_exhausted = "dead-letter"` contradicts `dead_letter = false`
+          write: `on_exhausted = "pause-key"`
+    "#]],
+    );
+}
+
+#[test]
+fn two_subscriptions_of_one_name() {
+    let text = r#"[[subscription]]
+topics = ["orders"]
+[[subscription]]
+name = "geo"
+topics = ["payments"]
+"#;
+    check(
+        &manifest_problems(text),
+        &expect![[r#"
+        geo.toml:4: [E0119] subscription "geo" is already that of line 1
+          write: `name = "geo-2"`
+    "#]],
+    );
+}
+
+#[test]
+fn what_a_later_release_brings_to_plugins() {
+    let text = r#"[[subscription]]
+topics = ["orders"]
+strategy = "canary"
+[subscription.grants]
+http = ["https://api.example.com"]
+"#;
+    check(
+        &manifest_problems(text),
+        &expect![[r#"
+        geo.toml:3: [E0114] `strategy = "canary"` comes with a later release
+          write: `strategy = "replace"`
+        geo.toml:5: [E0114] `http` comes with a later release
+          write: `http = []`
+    "#]],
+    );
+}
+
+#[test]
+fn a_dead_letter_topic_with_too_long_a_name() {
+    let text = r#"[[subscription]]
+topics = ["tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"]
+"#;
+    check(
+        &manifest_problems(text),
+        &expect![[r#"
+            geo.toml:2: [E0110] the dead letters of "tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt…" would need a topic of 250 characters, and 249 are allowed
+              write: `dead_letter = "geo.dlq"`
+        "#]],
+    );
+}
+
+#[test]
+fn secrets_that_are_none() {
+    let text = r#"[[subscription]]
+topics = ["orders"]
+[subscription.grants.config]
+token = { file = "${SECRETS}/token" }
+password = "${PASSWORD}"
+flag = true
+nested = { a = "b", c = "d" }
+[subscription.filter]
+header = { "event-type" = { file = "x" } }
+"#;
+    check(
+        &manifest_problems(text),
+        &expect![[r#"
+            geo.toml:4: [E0112] `file` needs the environment variable `SECRETS`, which is not set
+              write: `file = "${SECRETS:-}/token"`
+            geo.toml:5: [E0112] `password` needs the environment variable `PASSWORD`, which is not set
+              write: `password = "${PASSWORD:-value}"`
+            geo.toml:6: [E0105] `flag` takes a string or `{ file = "…" }`, not a boolean
+              write: `flag = "true"`
+            geo.toml:7: [E0105] `nested` takes a string or `{ file = "…" }`, not a table
+              write: `nested = { file = "/run/secrets/x" }`
+            geo.toml:9: [E0105] `event-type` takes a string, not a table
+              write: `event-type = "value"`
+        "#]],
+    );
+}
+
+#[test]
+fn files_whose_name_is_no_plugins() {
+    let source = Source { name: "plugins/Geo Location.toml", text: &with("") };
+    let problems = manifest(&source, &env, &Ceilings::default()).unwrap_err();
+    check(
+        &problems,
+        &expect![[r#"
+        plugins/Geo Location.toml:1: [E0109] the file's name is the plugin's, but "Geo Location" is not a name: 1 to 64 of `a-z`, `0-9` and `-`
+          write: `plugin.name = "geo-location"`
+    "#]],
+    );
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let problem = read::document("no/such/gristmill.toml".as_ref()).unwrap_err();
+    check(
+        &Problems::from_iter([problem]),
+        &expect![[r"
+        no/such/gristmill.toml:1: [E0124] read document: No such file or directory (os error 2)
+    "]],
+    );
+}
