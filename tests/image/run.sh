@@ -56,6 +56,10 @@ clean_up() {
     local id
     for id in $(hosts); do kill -KILL "$id" 2>/dev/null || true; done
     [[ -z $container ]] || builder rm "$container" >/dev/null 2>&1 || true
+    if [[ ${1:-} != story ]]; then
+        builder rmi localhost/gristmill >/dev/null 2>&1 || true
+        builder rmi --prune >/dev/null 2>&1 || true
+    fi
     rm -rf "$work"
 }
 
@@ -81,14 +85,13 @@ make_base() {
 }
 
 build() {
-    local context=$work/context
-    mkdir -p "$context/prebuilt" "$context/deploy"
+    mkdir -p "$work/stage/out/empty"
     # Without its symbols, as a release has none; they are most of its size.
-    strip -o "$context/prebuilt/gristmill" "$binary"
-    cp deploy/gristmill.toml "$context/deploy/"
+    strip -o "$work/stage/out/gristmill" "$binary"
     builder build --quiet --isolation chroot --format docker --pull-never \
-        --build-arg RUN_BASE="$base" --build-arg BINARY=prebuilt \
-        --file deploy/Dockerfile --tag localhost/gristmill "$context" >/dev/null
+        --build-arg RUN_BASE="$base" --build-context build="$work/stage" \
+        --ignorefile deploy/Dockerfile.dockerignore --file deploy/Dockerfile \
+        --tag localhost/gristmill . >"$work/log"
 }
 
 expect() { # expect WHAT FIELD VALUE: of the image's configuration
@@ -142,7 +145,8 @@ story() {
         http://127.0.0.1:8080/topics/greetings >/dev/null || fail 'publish an event'
     stop
     start
-    curl -sN --max-time 5 'http://127.0.0.1:8080/topics/greetings/events?from=earliest' \
+    : >"$work/events"
+    curl -sN --max-time 30 'http://127.0.0.1:8080/topics/greetings/events?from=earliest' \
         >"$work/events" &
     local reader=$!
     wait_until 'the event is read after a restart' grep -q '"hello":"image"' "$work/events"
@@ -152,7 +156,7 @@ story() {
 }
 
 base=
-trap clean_up EXIT
+trap 'clean_up "$@"' EXIT
 if [[ ${1:-} == story ]]; then
     story
     echo '    image built, healthy, written to, restarted, read from, stopped'
