@@ -8,11 +8,14 @@ use crate::{
     Timer, TimerError, Timestamp, log::Level, time::millis,
 };
 
-use bindings::timed::{
-    gristmill::plugin::{publish, state, timers, types},
-    wasi::{config::store, logging::logging},
-};
 pub use bindings::{handler, timed};
+use bindings::{
+    handler::{
+        gristmill::plugin::{publish, state, types},
+        wasi::{config::store, logging::logging},
+    },
+    timed::gristmill::plugin::timers,
+};
 pub use types::{Event as WitEvent, Failure as WitFailure, Timer as WitTimer};
 pub use wit_bindgen::rt;
 
@@ -24,35 +27,36 @@ pub use wit_bindgen::rt;
     reason = "generated from the contract"
 )]
 mod bindings {
-    /// Bindings of the world with timers; the other world borrows its types.
-    pub mod timed {
-        wit_bindgen::generate!({
-            world: "timed-handler",
-            path: "wit",
-            generate_all,
-            pub_export_macro: true,
-            export_macro_name: "__export_timed_world",
-            default_bindings_module: "gristmill_plugin::__private::timed",
-            runtime_path: "gristmill_plugin::__private::rt",
-        });
-    }
-
     /// Bindings of the world without timers.
     pub mod handler {
         wit_bindgen::generate!({
             world: "handler",
             path: "wit",
-            with: {
-                "gristmill:plugin/types@0.1.0": super::timed::gristmill::plugin::types,
-                "gristmill:plugin/publish@0.1.0": super::timed::gristmill::plugin::publish,
-                "gristmill:plugin/state@0.1.0": super::timed::gristmill::plugin::state,
-                "wasi:logging/logging@0.1.0-draft": super::timed::wasi::logging::logging,
-                "wasi:config/store@0.2.0-rc.1": super::timed::wasi::config::store,
-            },
             generate_all,
             pub_export_macro: true,
             export_macro_name: "__export_handler_world",
             default_bindings_module: "gristmill_plugin::__private::handler",
+            runtime_path: "gristmill_plugin::__private::rt",
+        });
+    }
+
+    /// What the world with timers has besides. Two worlds with one export would clash in the
+    /// names of their macros, hence a world of the rest.
+    pub mod timed {
+        wit_bindgen::generate!({
+            inline: "
+                package gristmill:sdk;
+                world timed {
+                    import gristmill:plugin/timers@0.1.0;
+                    export gristmill:plugin/timer-handler@0.1.0;
+                }
+            ",
+            path: "wit",
+            with: { "gristmill:plugin/types@0.1.0": super::handler::gristmill::plugin::types },
+            generate_all,
+            pub_export_macro: true,
+            export_macro_name: "__export_timed_world",
+            default_bindings_module: "gristmill_plugin::__private::timed",
             runtime_path: "gristmill_plugin::__private::rt",
         });
     }
@@ -83,7 +87,7 @@ macro_rules! __export_handler {
 macro_rules! __export_timed_handler {
     ($handle:path, $on_timer:path) => {
         struct Component;
-        impl $crate::__private::timed::exports::gristmill::plugin::event_handler::Guest
+        impl $crate::__private::handler::exports::gristmill::plugin::event_handler::Guest
             for Component
         {
             fn handle(
@@ -101,6 +105,7 @@ macro_rules! __export_timed_handler {
                 $crate::__private::run_timer($on_timer, timer)
             }
         }
+        $crate::__private::handler::__export_handler_world!(Component);
         $crate::__private::timed::__export_timed_world!(Component);
     };
 }
