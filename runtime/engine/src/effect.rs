@@ -39,23 +39,12 @@ pub enum Effect {
     },
     /// Make everything staged in `checkpoint`, and `progress`, durable in one step; answered by
     /// `Committed` or `Aborted`. Effects after this one belong to the next checkpoint.
-    Commit {
-        checkpoint: CheckpointId,
-        progress: Vec<Progress>,
-    },
+    Commit { checkpoint: CheckpointId, progress: Vec<Progress> },
     /// Take everything staged for this partition out of the filling checkpoint.
-    Discard {
-        subscription: SubscriptionId,
-        partition: PartitionId,
-        generation: Generation,
-    },
+    Discard { subscription: SubscriptionId, partition: PartitionId, generation: Generation },
     /// Forget everything uncommitted of this partition (buffers, overlays, fetch position) and
     /// answer with `Assigned` from what is durable, under a greater generation.
-    Rewind {
-        subscription: SubscriptionId,
-        partition: PartitionId,
-        generation: Generation,
-    },
+    Rewind { subscription: SubscriptionId, partition: PartitionId, generation: Generation },
     /// Read a topic partition from `from` on, under this generation: follows every `Assigned`,
     /// once per cursor, because the engine decides where an epoch begins.
     Fetch {
@@ -66,33 +55,15 @@ pub enum Effect {
         from: Offset,
     },
     /// Stop reading a topic partition until `ResumeFetch`; a few records more do no harm.
-    PauseFetch {
-        subscription: SubscriptionId,
-        topic: TopicId,
-        partition: PartitionId,
-    },
+    PauseFetch { subscription: SubscriptionId, topic: TopicId, partition: PartitionId },
     /// Read on.
-    ResumeFetch {
-        subscription: SubscriptionId,
-        topic: TopicId,
-        partition: PartitionId,
-    },
+    ResumeFetch { subscription: SubscriptionId, topic: TopicId, partition: PartitionId },
     /// The bytes of this event are not needed in memory any more.
-    Release {
-        subscription: SubscriptionId,
-        event: EventRef,
-    },
+    Release { subscription: SubscriptionId, event: EventRef },
     /// A revoked partition is drained and durable; it may be given back.
-    Released {
-        subscription: SubscriptionId,
-        partition: PartitionId,
-        generation: Generation,
-    },
+    Released { subscription: SubscriptionId, partition: PartitionId, generation: Generation },
     /// Attempts use `version` from here on.
-    Activated {
-        subscription: SubscriptionId,
-        version: Version,
-    },
+    Activated { subscription: SubscriptionId, version: Version },
     /// All is drained and durable; the process may end.
     Drained,
     /// Something worth counting happened.
@@ -144,10 +115,7 @@ pub enum Staged {
 #[expect(missing_docs, reason = "the line of each variant names its fields")]
 pub enum Terminal {
     /// The attempt's effects apply. Its `n`-th timer setting has sequence `timer_sequence + n`.
-    Succeeded {
-        attempt: AttemptId,
-        timer_sequence: u64,
-    },
+    Succeeded { attempt: AttemptId, timer_sequence: u64 },
     /// An event with this business id is settled already.
     Duplicate,
     /// The filter did not want it.
@@ -193,26 +161,15 @@ pub enum Observation {
     /// An input of an older generation was dropped.
     Stale { subscription: SubscriptionId },
     /// An attempt failed.
-    AttemptFailed {
-        subscription: SubscriptionId,
-        class: FailureClass,
-    },
+    AttemptFailed { subscription: SubscriptionId, class: FailureClass },
     /// A lane was parked.
     LaneParked { subscription: SubscriptionId },
+    /// An exhausted event paused its subscription, as its policy has it; `Resumed` ends that.
+    SubscriptionPaused { subscription: SubscriptionId, class: FailureClass },
     /// A record at a finished position was read again and dropped.
     AlreadyFinished { subscription: SubscriptionId },
     /// Retention removed records before they were read; `count` offsets were skipped.
-    Skipped {
-        subscription: SubscriptionId,
-        topic: TopicId,
-        partition: PartitionId,
-        count: u64,
-    },
+    Skipped { subscription: SubscriptionId, topic: TopicId, partition: PartitionId, count: u64 },
     /// A new epoch began: the group was reset or the topic re-created.
-    EpochBegan {
-        subscription: SubscriptionId,
-        topic: TopicId,
-        partition: PartitionId,
-        epoch: u32,
-    },
+    EpochBegan { subscription: SubscriptionId, topic: TopicId, partition: PartitionId, epoch: u32 },
 }

@@ -14,31 +14,18 @@ use crate::{
 pub enum Input {
     /// A subscription exists on this worker from now on, or its policy changed.
     /// `version` is the plugin version in use; a different one arrives by [`Input::Upgraded`].
-    Subscribed {
-        subscription: SubscriptionId,
-        policy: Box<Policy>,
-        version: Version,
-    },
+    Subscribed { subscription: SubscriptionId, policy: Box<Policy>, version: Version },
     /// A partition of a subscription is this worker's, with everything durable about it.
     Assigned(Box<Assignment>),
     /// A partition is to be given back in order: dispatch stops, what runs may finish within
     /// `drain_max`, what is staged is committed, then [`Effect::Released`](crate::Effect) follows.
-    Revoked {
-        subscription: SubscriptionId,
-        partition: PartitionId,
-    },
+    Revoked { subscription: SubscriptionId, partition: PartitionId },
     /// A partition is gone already: running attempts are cancelled, what is staged is discarded.
-    Lost {
-        subscription: SubscriptionId,
-        partition: PartitionId,
-    },
+    Lost { subscription: SubscriptionId, partition: PartitionId },
     /// A record was read. Offsets of one topic and partition rise within a generation.
     Fetched(Fetched),
     /// An attempt ended. An attempt that was cancelled may still end; that is ignored.
-    Finished {
-        attempt: AttemptId,
-        outcome: Outcome,
-    },
+    Finished { attempt: AttemptId, outcome: Outcome },
     /// The committing checkpoint is durable.
     Committed { checkpoint: CheckpointId },
     /// The committing checkpoint will never be durable. Everything built on it is undone: each
@@ -46,18 +33,12 @@ pub enum Input {
     Aborted { checkpoint: CheckpointId },
     /// A new plugin version is ready. It takes over at the next checkpoint boundary; attempts
     /// already running finish on the old one.
-    Upgraded {
-        subscription: SubscriptionId,
-        version: Version,
-    },
+    Upgraded { subscription: SubscriptionId, version: Version },
     /// The operator stops a subscription: nothing is dispatched, running attempts finish.
     Paused { subscription: SubscriptionId },
     /// The operator starts it again. `ends` are the ends of its topics now: overdue timers are
     /// held until these have been read. Lanes that wait for an operator become due.
-    Resumed {
-        subscription: SubscriptionId,
-        ends: Vec<Position>,
-    },
+    Resumed { subscription: SubscriptionId, ends: Vec<Position> },
     /// Storage is short (`true`) or has room again (`false`): no dispatch while short.
     StorageLow(bool),
     /// Time passed; due at [`Engine::next_deadline`](crate::Engine::next_deadline), harmless else.

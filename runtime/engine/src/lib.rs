@@ -7,15 +7,29 @@
 //! *are* the protocol: read [`input`] and [`effect`] first.
 #![no_std]
 #![forbid(unsafe_code)]
-#![warn(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::as_conversions
-)]
+#![warn(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
 
 extern crate alloc;
 
+mod assignment;
+mod backpressure;
+mod checkpoint;
+mod cursor;
+mod dead_letter;
+mod dedupe;
+mod dispatch;
+mod drain;
 mod engine;
+mod fetch;
+mod lane;
+mod parking;
+mod partition;
+mod retry;
+mod settle;
+mod subscription;
+mod timers;
+mod upgrade;
+mod worker;
 
 pub mod effect;
 pub mod id;

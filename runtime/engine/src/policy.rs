@@ -93,10 +93,7 @@ pub enum OnDead {
 
 impl Default for Policy {
     fn default() -> Self {
-        let two = |attempts| ClassPolicy {
-            max_attempts: Some(attempts),
-            on_exhausted: None,
-        };
+        let two = |attempts| ClassPolicy { max_attempts: Some(attempts), on_exhausted: None };
         Self {
             order: Order::Key,
             stateful: false,

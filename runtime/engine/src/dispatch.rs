@@ -1,0 +1,152 @@
+//! Decides whose turn it is: subscriptions in rotation, the ready lanes of each in order. It
+//! never runs anything.
+
+use alloc::vec::Vec;
+
+use crate::dedupe::Claim;
+use crate::fetch::foregone;
+use crate::lane::{Event, State};
+use crate::partition::Partition;
+use crate::settle::Ending;
+use crate::worker::{Running, Scope};
+use crate::{AttemptId, Effect, Engine, EventRef, Instant, KeyHash, Outcome, Terminal, Violation};
+
+impl Engine {
+    /// Starts what may be started.
+    pub(crate) fn dispatch(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        while self.worker.is_open() && self.worker.has_room() {
+            let Some(id) = self.worker.rotation.pop_front() else { return };
+            let Some(subscription) = self.subscriptions.get_mut(&id) else { continue };
+            let desk = &mut subscription.desk;
+            desk.is_enrolled = false;
+            if !desk.may_run() {
+                continue;
+            }
+            let Some((partition, key)) = desk.ready.pop_front() else { continue };
+            let worker = &mut self.worker;
+            let mut scope = Scope { now, effects, worker, desk };
+            if let Some(partition) = subscription.partitions.get_mut(&partition) {
+                partition.run(&mut scope, key);
+            }
+            scope.enroll();
+        }
+    }
+
+    /// An attempt ended.
+    pub(crate) fn finished(
+        &mut self,
+        now: Instant,
+        (attempt, outcome): (AttemptId, Outcome),
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Violation> {
+        if !self.worker.has_issued(attempt) {
+            return Err(Violation { what: "an attempt that was never started finished" });
+        }
+        let Some(running) = self.worker.running.get(&attempt).copied() else { return Ok(()) };
+        self.visit(now, effects, running.place, |partition, scope| {
+            partition.book.running.remove(&attempt);
+            scope.end_attempt(attempt);
+            partition.finished(scope, running.lane, attempt, outcome);
+        });
+        Ok(())
+    }
+}
+
+impl Partition {
+    /// Gives the head of a lane its turn.
+    pub(crate) fn run(&mut self, scope: &mut Scope<'_>, key: KeyHash) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        if lane.state != State::Ready {
+            return;
+        }
+        lane.state = State::Idle;
+        let Some((head, parked)) = lane.head() else {
+            self.advance(scope, key);
+            return;
+        };
+        if let (EventRef::Timer { timer, sequence, .. }, None) = (head.origin, parked)
+            && (!self.timers.stands(timer, sequence) || (self.book.behind > 0 && is_fresh(head)))
+        {
+            lane.queue.pop_front();
+            self.withdraw_timer(scope, timer, sequence);
+            self.advance(scope, key);
+            return;
+        }
+        let claim = match head.id {
+            Some(id) => self.ids.claim(id, key, head.redriven),
+            None => Claim::Granted,
+        };
+        match (claim, foregone(head.kind)) {
+            (Claim::Busy, _) => {
+                if let Some(id) = head.id {
+                    lane.state = State::Waiting(id);
+                }
+            }
+            (Claim::Settled, _) => {
+                self.settle_head(scope, key, Ending::of(Terminal::Duplicate));
+                self.advance(scope, key);
+            }
+            (Claim::Granted, Some(Ok(outcome))) => {
+                self.settle_head(scope, key, Ending::of(outcome));
+                self.advance(scope, key);
+            }
+            (Claim::Granted, Some(Err(class))) => self.give_up(scope, key, class),
+            (Claim::Granted, None) => self.invoke(scope, key),
+        }
+    }
+
+    fn invoke(&mut self, scope: &mut Scope<'_>, key: KeyHash) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let Some((head, parked)) = lane.head() else { return };
+        let attempt = scope.worker.next_attempt();
+        let effect = Effect::Invoke {
+            attempt,
+            subscription: self.book.place.0,
+            partition: self.book.place.1,
+            key: head.key,
+            event: head.origin,
+            parked,
+            number: head.attempts.saturating_add(1),
+            version: scope.desk.version,
+        };
+        if let Some(place) = lane.parking.as_mut().and_then(|it| it.events.front_mut()) {
+            place.is_loaded = true;
+        }
+        lane.state = State::Running(attempt);
+        self.book.running.insert(attempt);
+        scope.worker.running.insert(attempt, Running { place: self.book.place, lane: key });
+        scope.desk.running = scope.desk.running.saturating_add(1);
+        scope.push(effect);
+    }
+
+    fn finished(
+        &mut self,
+        scope: &mut Scope<'_>,
+        key: KeyHash,
+        attempt: AttemptId,
+        outcome: Outcome,
+    ) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        lane.state = State::Idle;
+        match outcome {
+            Outcome::Cancelled => self.book.put(scope, key, lane, State::Ready),
+            Outcome::Failed { class, retry_after } => self.fail(scope, key, class, retry_after),
+            Outcome::Succeeded { timers, size } => {
+                let Some((head, _)) = lane.head() else { return };
+                let (of, event) = (head.key, head.origin);
+                // The timer that ran goes before its own attempt's changes.
+                if let EventRef::Timer { timer, sequence, .. } = event {
+                    self.forget_timer(scope, timer, sequence);
+                }
+                let timer_sequence = self.change_timers(scope, of, &timers);
+                let outcome = Terminal::Succeeded { attempt, timer_sequence };
+                self.settle_head(scope, key, Ending { outcome, size });
+                self.advance(scope, key);
+            }
+        }
+    }
+}
+
+fn is_fresh(event: &Event) -> bool {
+    event.attempts == 0 && event.outages == 0
+}

@@ -1,0 +1,103 @@
+//! Decides what becomes of a record that was read: stale, finished already, settled at once, or
+//! one more event of its lane. It never reads.
+
+use crate::lane::{Event, Kind, lane_of};
+use crate::partition::Partition;
+use crate::worker::{Drain, Scope};
+use crate::{EventRef, FailureClass, Fetched, Observation, Policy, Terminal, Verdict, Violation};
+
+impl Partition {
+    /// Takes a record of this assignment.
+    pub(crate) fn fetched(
+        &mut self,
+        scope: &mut Scope<'_>,
+        fetched: &Fetched,
+    ) -> Result<(), Violation> {
+        let event = EventRef::Record(fetched.position);
+        if self.book.is_revoking || scope.worker.drain != Drain::No {
+            self.book.release(scope, event);
+            return Ok(());
+        }
+        let position = fetched.position;
+        let Some(cursor) = self.cursors.get_mut(&position.topic) else {
+            return Err(Violation {
+                what: "a record of a topic that was not assigned was fetched",
+            });
+        };
+        if !cursor.is_rising(position.offset) {
+            return Err(Violation { what: "the offsets of a topic partition do not rise" });
+        }
+        let is_new = cursor.fetch(position.offset);
+        let epoch = cursor.epoch;
+        let has_caught_up = cursor.is_behind && cursor.has_caught_up();
+        if is_new {
+            self.take(scope, fetched, epoch);
+        } else {
+            scope.observe(Observation::AlreadyFinished { subscription: self.book.place.0 });
+            self.book.release(scope, event);
+        }
+        if has_caught_up {
+            self.catch_up(scope, position.topic);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, scope: &mut Scope<'_>, fetched: &Fetched, epoch: u32) {
+        let kind = self.kind_of(&scope.desk.policy, fetched);
+        let event = Event {
+            origin: EventRef::Record(fetched.position),
+            kind,
+            key: fetched.key,
+            size: fetched.size,
+            id: fetched.id.filter(|_| matches!(kind, Kind::Accepted | Kind::Invalid)),
+            epoch,
+            redriven: fetched.redriven,
+            attempts: 0,
+            outages: 0,
+            first_failure: None,
+        };
+        let settled = match kind {
+            Kind::Filtered => Some(Terminal::Filtered),
+            Kind::Duplicate => Some(Terminal::Duplicate),
+            Kind::Accepted | Kind::Invalid => None,
+        };
+        if let Some(outcome) = settled
+            && scope.worker.is_open()
+        {
+            self.settle_unqueued(scope, &event, outcome);
+            return;
+        }
+        if let Some(id) = event.id {
+            self.ids.hold(id);
+        }
+        let lane = lane_of(scope.desk.policy.order, kind, fetched.key, fetched.position);
+        self.append(scope, lane, event);
+    }
+
+    fn kind_of(&self, policy: &Policy, fetched: &Fetched) -> Kind {
+        let is_marked = fetched.mark.is_some_and(|mark| {
+            // A mark of a topic that is not read any more was never voided.
+            let cursor = self.cursors.get(&mark.position.topic);
+            cursor.is_none_or(|cursor| !cursor.voids(&mark))
+        });
+        if is_marked && !fetched.redriven {
+            return Kind::Duplicate;
+        }
+        match fetched.verdict {
+            Verdict::Filtered => Kind::Filtered,
+            Verdict::Invalid => Kind::Invalid,
+            Verdict::Accepted if policy.stateful && fetched.key.is_none() => Kind::Invalid,
+            Verdict::Accepted => Kind::Accepted,
+        }
+    }
+}
+
+/// The outcome of an event that needs no attempt, or the class it fails with.
+pub(crate) fn foregone(kind: Kind) -> Option<Result<Terminal, FailureClass>> {
+    match kind {
+        Kind::Accepted => None,
+        Kind::Invalid => Some(Err(FailureClass::Invalid)),
+        Kind::Filtered => Some(Ok(Terminal::Filtered)),
+        Kind::Duplicate => Some(Ok(Terminal::Duplicate)),
+    }
+}

@@ -1,0 +1,91 @@
+//! Owns what the partitions of one subscription share: policy, version, ready lanes, counts. It
+//! never decides about a single event.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+
+use crate::partition::Partition;
+use crate::worker::count;
+use crate::{Figures, Generation, KeyHash, PartitionId, Policy, SubscriptionId, Version};
+
+/// One subscription on this worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Subscription {
+    pub(crate) desk: Desk,
+    pub(crate) partitions: BTreeMap<PartitionId, Partition>,
+    /// Greatest generation each partition was ever assigned under.
+    pub(crate) generations: BTreeMap<PartitionId, Generation>,
+}
+
+/// What the partitions of one subscription share.
+#[derive(Debug, Clone)]
+pub(crate) struct Desk {
+    pub(crate) id: SubscriptionId,
+    pub(crate) policy: Box<Policy>,
+    pub(crate) version: Version,
+    pub(crate) is_paused: bool,
+    /// Lanes whose head may run, in order. A lane that is not ready any more is passed over.
+    pub(crate) ready: VecDeque<(PartitionId, KeyHash)>,
+    /// Whether it is in the worker's rotation.
+    pub(crate) is_enrolled: bool,
+    /// Attempts running.
+    pub(crate) running: u64,
+    /// Lanes that wait for a moment.
+    pub(crate) asleep: u64,
+    /// Timers set.
+    pub(crate) timers: u64,
+}
+
+impl Desk {
+    /// Whether one more attempt may start, as far as this subscription is concerned.
+    pub(crate) fn may_run(&self) -> bool {
+        !self.is_paused
+            && !self.ready.is_empty()
+            && self.running < u64::from(self.policy.concurrency)
+    }
+
+    /// Joins the rotation when there is something to run and it may.
+    pub(crate) fn enroll(&mut self, rotation: &mut VecDeque<SubscriptionId>) {
+        if !self.is_enrolled && self.may_run() {
+            self.is_enrolled = true;
+            rotation.push_back(self.id);
+        }
+    }
+}
+
+impl Subscription {
+    pub(crate) fn new(id: SubscriptionId, policy: Box<Policy>, version: Version) -> Self {
+        let desk = Desk {
+            id,
+            policy,
+            version,
+            is_paused: false,
+            ready: VecDeque::new(),
+            is_enrolled: false,
+            running: 0,
+            asleep: 0,
+            timers: 0,
+        };
+        Self { desk, partitions: BTreeMap::new(), generations: BTreeMap::new() }
+    }
+
+    /// What is held now.
+    pub(crate) fn figures(&self) -> Figures {
+        let mut figures = Figures {
+            events_in_flight: self.desk.running,
+            retries_scheduled: self.desk.asleep,
+            timers_pending: self.desk.timers,
+            ..Figures::default()
+        };
+        for partition in self.partitions.values() {
+            let book = &partition.book;
+            let active = count(partition.lanes.len()).saturating_sub(book.lanes_parked);
+            figures.lanes_active = figures.lanes_active.saturating_add(active);
+            figures.lanes_parked = figures.lanes_parked.saturating_add(book.lanes_parked);
+            figures.parked_events = figures.parked_events.saturating_add(book.parked_events);
+            let oldest = book.oldest.first().map(|(first_failure, _)| *first_failure);
+            figures.oldest_parked = figures.oldest_parked.into_iter().chain(oldest).min();
+        }
+        figures
+    }
+}
