@@ -6,8 +6,8 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-GRISTMILL := $(TARGET)/debug/gristmill
-GUESTS := $(TARGET)/guests
+GRISTMILL ?= $(TARGET)/debug/gristmill
+GUESTS ?= $(TARGET)/guests
 export TARGET GRISTMILL GUESTS
 
 # Only a machine that builds once gains nothing by incremental compilation.

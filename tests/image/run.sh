@@ -106,6 +106,7 @@ start() {
     runner=$!
     wait_until 'the image calls itself healthy' in_container /usr/local/bin/gristmill health \
         >"$work/health" 2>&1
+    [[ $(hosts | wc -l) == 1 ]] || fail "one host should run, not these processes: $(hosts)"
 }
 
 stop() {
