@@ -14,15 +14,7 @@ pub const BYTES_MAX: u64 = 4 * 1_048_576;
 ///
 /// A problem E0124 when the file is missing, unreadable, not UTF-8 or larger than [`BYTES_MAX`].
 pub fn document(path: &Path) -> Result<String, Problem> {
-    text(path).map_err(|why| Problem {
-        file: path.display().to_string(),
-        line: Place::START.line,
-        column: Place::START.column,
-        code: code::UNREADABLE,
-        severity: Severity::Error,
-        reason: format!("read document: {why}"),
-        instead: None,
-    })
+    text(path).map_err(|why| unreadable(path, "document", &why))
 }
 
 /// The secret's text. One line end at the end of a file is not part of it.
@@ -35,15 +27,22 @@ pub fn secret(secret: &Secret) -> Result<String, Problem> {
     match secret {
         Secret::Text(text) => Ok(text.clone()),
         Secret::File(path) => {
-            let mut text = document(path)?;
-            if text.ends_with('\n') {
-                text.pop();
-                if text.ends_with('\r') {
-                    text.pop();
-                }
-            }
-            Ok(text)
+            let text = text(path).map_err(|why| unreadable(path, "secret", &why))?;
+            let line = text.strip_suffix('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+            Ok(line.unwrap_or(&text).to_owned())
         }
+    }
+}
+
+fn unreadable(path: &Path, what: &str, why: &str) -> Problem {
+    Problem {
+        file: path.display().to_string(),
+        line: Place::START.line,
+        column: Place::START.column,
+        code: code::UNREADABLE,
+        severity: Severity::Error,
+        reason: format!("read {what}: {why}"),
+        instead: None,
     }
 }
 

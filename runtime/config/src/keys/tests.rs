@@ -1,7 +1,7 @@
 //! Holds every key of the table to its own description, so that a key added later is tested too.
 
 use super::{Key, Kind, Preset, Table, host::HOST, manifest::MANIFEST};
-use crate::{Ceilings, Problems, Source, problem::code, units, walk::value::literal};
+use crate::{Ceilings, Problems, Source, problem::code, text::Text, units, walk::value::literal};
 
 /// A key and where it is written.
 struct Row {
@@ -118,6 +118,38 @@ fn every_bound_holds_at_the_limit_and_not_one_past_it() {
         }
     }
     assert!(bounds > 40, "only {bounds} bounds were found");
+}
+
+#[test]
+fn every_list_holds_at_the_limit_and_not_one_past_it() {
+    let mut lists = 0;
+    for (rows, read) in documents() {
+        for Row { before, key } in rows {
+            let (Kind::Texts { of, max, .. } | Kind::OneOrMore { of, max }) = key.kind else {
+                continue;
+            };
+            let prefix = if of == Text::Pointer { "/" } else { "t" };
+            let holds = |count: usize| {
+                let texts: Vec<String> =
+                    (0..count).map(|number| format!("\"{prefix}{number}\"")).collect();
+                read(&format!("{before}{} = [{}]\n", key.name, texts.join(", "))).is_ok()
+            };
+            assert!(holds(max), "{} with {max}", key.name);
+            assert!(!holds(max + 1), "{} with {}", key.name, max + 1);
+            lists += 1;
+        }
+    }
+    assert!(lists > 10, "only {lists} lists were found");
+}
+
+#[test]
+fn topics_of_a_subscription_are_64_at_most() {
+    let topics = |count: u32| (0..count).map(|number| format!("\"t{number}\", "));
+    let read = |count| {
+        manifest(&format!("[[subscription]]\ntopics = [{}]\n", topics(count).collect::<String>()))
+    };
+    assert!(read(64).is_ok());
+    assert!(read(65).is_err());
 }
 
 #[test]

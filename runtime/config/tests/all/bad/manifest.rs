@@ -1,7 +1,7 @@
 //! What is wrong with a manifest, by itself and against the host's ceilings.
 
 use expect_test::expect;
-use gristmill_config::{Ceilings, Problems, Source, manifest, read};
+use gristmill_config::{Ceilings, Problems, Secret, Source, manifest, read};
 
 use super::{check, env, manifest_problems, with};
 
@@ -292,10 +292,39 @@ fn files_whose_name_is_no_plugins() {
 #[test]
 fn files_that_cannot_be_read() {
     let problem = read::document("no/such/gristmill.toml".as_ref()).unwrap_err();
+    let secret = read::secret(&Secret::File("no/such/token".into())).unwrap_err();
     check(
-        &Problems::from_iter([problem]),
+        &Problems::from_iter([problem, secret]),
         &expect![[r"
         no/such/gristmill.toml:1: [E0124] read document: No such file or directory (os error 2)
+        no/such/token:1: [E0124] read secret: No such file or directory (os error 2)
     "]],
     );
+}
+
+#[test]
+fn what_is_at_the_ceiling_is_allowed() {
+    let text = r#"[[subscription]]
+topics = ["orders"]
+concurrency = 100
+[subscription.limits]
+memory = "128MiB"
+attempt_timeout = "10s"
+emissions = 2000
+[subscription.grants]
+emit = ["orders.*"]
+"#;
+    let answer = manifest(&Source { name: "geo.toml", text }, &env, &super::ceilings());
+    assert!(answer.is_ok(), "{}", answer.unwrap_err());
+}
+
+#[test]
+fn names_of_dead_letter_topics_end_at_the_limit_of_topics() {
+    // `.geo.dlq` takes 8 of the 249 characters.
+    for (length, holds) in [(241, true), (242, false)] {
+        let text = format!("[[subscription]]\ntopics = [\"{}\"]\n", "t".repeat(length));
+        let source = Source { name: "geo.toml", text: &text };
+        let answer = manifest(&source, &env, &Ceilings::default());
+        assert_eq!(answer.is_ok(), holds, "{length}");
+    }
 }
