@@ -1,7 +1,9 @@
 //! Measures files and functions, and holds the list of exceptions to its promise to shrink.
 
+use std::ops::RangeInclusive;
+
 use anyhow::{Context as _, Result, ensure};
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 
@@ -126,16 +128,41 @@ pub fn check(measured: &[Measured], exceptions: &[Exception]) -> Vec<Finding> {
     findings
 }
 
-/// Lines of source wider than [`COLUMNS_MAX`]; a line that is one unbreakable link may be.
+/// Lines of source wider than [`COLUMNS_MAX`]. A line that holds a link may be, and in Rust one
+/// inside a literal of several lines, such as expected output: neither can be broken.
 pub fn check_columns(path: &str, text: &str) -> Vec<Finding> {
-    let wide = |line: &str| line.chars().count() > COLUMNS_MAX && !line.contains("://");
-    let lines = text.lines().enumerate().filter(|(_, line)| wide(line));
-    lines
-        .map(|(at, line)| {
-            let what = format!("{} columns, {COLUMNS_MAX} at most; break it", line.chars().count());
-            Finding::new(path, at.saturating_add(1), what)
-        })
-        .collect()
+    let verbatim = if path.rsplit('.').next() == Some("rs") { verbatim(text) } else { vec![] };
+    let mut findings = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let number = at.saturating_add(1);
+        let columns = line.chars().count();
+        let breakable = !line.contains("://") && !verbatim.iter().any(|run| run.contains(&number));
+        if columns > COLUMNS_MAX && breakable {
+            let what = format!("{columns} columns, {COLUMNS_MAX} at most; break it");
+            findings.push(Finding::new(path, number, what));
+        }
+    }
+    findings
+}
+
+/// Runs of lines that belong to one raw literal of several lines.
+fn verbatim(text: &str) -> Vec<RangeInclusive<usize>> {
+    let Ok(tokens) = text.parse::<TokenStream>() else { return Vec::new() };
+    let mut runs = Vec::new();
+    let mut pending: Vec<TokenTree> = tokens.into_iter().collect();
+    while let Some(token) = pending.pop() {
+        match token {
+            TokenTree::Group(group) => pending.extend(group.stream()),
+            TokenTree::Literal(literal) if literal.to_string().starts_with('r') => {
+                let (first, last) = (literal.span().start().line, literal.span().end().line);
+                if first < last {
+                    runs.push(first..=last);
+                }
+            }
+            TokenTree::Literal(_) | TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+        }
+    }
+    runs
 }
 
 /// Walks a file and measures each function, knowing whose method it is.
@@ -249,5 +276,16 @@ mod tests {
     fn a_line_has_at_most_100_columns() {
         assert_eq!(check_columns("a.rs", &"é".repeat(100)), []);
         assert_eq!(check_columns("a.rs", &format!("\n{}", "x".repeat(101)))[0].line, 2);
+        assert_eq!(check_columns("a.sh", &format!("# see https://{}", "x".repeat(101))), []);
+    }
+
+    #[test]
+    fn a_literal_of_several_lines_is_as_wide_as_it_is() {
+        let wide = "x".repeat(101);
+        let several = format!("fn f() {{ expect![[r#\"\n{wide}\n\"#]]; }}\n");
+        assert_eq!(check_columns("a.rs", &several), []);
+        let one = format!("fn f() {{ g(r\"{wide}\"); }}\n");
+        assert_eq!(check_columns("a.rs", &one).len(), 1);
+        assert_eq!(check_columns("a.sh", &several).len(), 1);
     }
 }
