@@ -93,11 +93,11 @@ fn timers(random: &mut Random, call: &Call) -> Vec<TimerChange> {
 }
 
 fn timer_of(key: KeyHash, name: u64) -> TimerHash {
-    TimerHash(key.0 * 10 + u128::from(name))
+    TimerHash(key.0 + u128::from(name))
 }
 
 fn name_of(timer: TimerHash) -> u64 {
-    u64::try_from(timer.0 % 10).unwrap_or(0)
+    u64::try_from(timer.0 % u128::from(NAMES)).unwrap_or(0)
 }
 
 /// The number everything about an event's attempts follows from.
@@ -110,7 +110,7 @@ fn fate(seed: u64, call: &Call) -> u64 {
             low(incarnation),
         ]),
         EventId::Timer { partition, timer, .. } => {
-            mix(&[u64::from(partition.0), low(timer.0), call.timestamp.0])
+            mix(&[u64::from(partition.0), low(timer.0), low(timer.0 >> 64), call.timestamp.0])
         }
     };
     mix(&[seed, u64::from(call.subscription.0), event])

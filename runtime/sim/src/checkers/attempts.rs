@@ -32,6 +32,7 @@ struct Count {
     home: Option<Home>,
     counted: u32,
     last: Option<FailureClass>,
+    first: Option<Instant>,
     /// Exhausted, and left to an operator.
     stuck: bool,
 }
@@ -71,6 +72,7 @@ impl Attempts {
                     home: Some(home),
                     counted: place.figures.attempts,
                     last: None,
+                    first: place.figures.first_failure,
                     stuck: place.figures.due == Instant::NEVER,
                 };
                 self.counts.insert(((home.0, place.event), Some(*sequence)), count);
@@ -116,7 +118,10 @@ impl Attempts {
         count.home = Some(home);
         count.counted += 1;
         count.last = Some(class);
-        count.stuck = pauses;
+        let first = *count.first.get_or_insert(scene.now);
+        let exhausted = count.counted >= attempts_max(scene, home.0, class)
+            || scene.now.since(first) >= policy.max_age;
+        count.stuck = pauses && exhausted;
         let total = self.failures.entry(instance.0).or_default();
         *total += 1;
         let limit = policy.classes.keys().map(|class| attempts_max(scene, home.0, *class));
@@ -151,10 +156,11 @@ impl Attempts {
             self.counts.remove(&(case, *parked));
             return Ok(());
         }
-        if let Staged::Parked { sequence, attempts, .. } = staged {
+        if let Staged::Parked { sequence, attempts, due, .. } = staged {
             let count = self.counts.remove(&(case, None)).unwrap_or_default();
-            let counted = count.counted;
-            self.counts.insert((case, Some(*sequence)), Count { home: Some(home), ..count });
+            let (counted, stuck) = (count.counted, count.stuck || *due == Instant::NEVER);
+            let count = Count { home: Some(home), stuck, ..count };
+            self.counts.insert((case, Some(*sequence)), count);
             return ensure(*attempts == counted, || {
                 format!("{case:?} is parked with {attempts} attempts, it had {counted}")
             });

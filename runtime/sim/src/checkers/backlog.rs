@@ -15,6 +15,7 @@ pub(super) struct Backlog {
     read: BTreeMap<(Home, TopicId), Offset>,
     ends: BTreeMap<(Home, TopicId), Offset>,
     overdue: BTreeSet<(Home, TimerHash, u64)>,
+    begun: BTreeSet<(Home, TimerHash, u64)>,
 }
 
 impl Checker for Backlog {
@@ -27,6 +28,7 @@ impl Checker for Backlog {
             self.read.retain(|(at, _), _| *at != home);
             self.ends.retain(|(at, _), _| *at != home);
             self.overdue.retain(|(at, ..)| *at != home);
+            self.begun.retain(|(at, ..)| *at != home);
         }
         if let Some((fetched, _)) = self.owners.fetched(fact, scene) {
             let home = (fetched.subscription, fetched.position.partition);
@@ -69,8 +71,10 @@ impl Backlog {
 
     fn note(&mut self, home: Home, scene: Scene<'_>) {
         for timer in scene.durable.timers.get(&home).into_iter().flat_map(BTreeMap::values) {
-            if timer.due <= scene.now {
-                self.overdue.insert((home, timer.timer, timer.sequence));
+            let setting = (home, timer.timer, timer.sequence);
+            // Once begun it is an event like any other, and is not held again.
+            if timer.due <= scene.now && !self.begun.contains(&setting) {
+                self.overdue.insert(setting);
             }
         }
     }
@@ -82,7 +86,7 @@ impl Backlog {
         sequence: u64,
         scene: Scene<'_>,
     ) -> Result<(), String> {
-        // Once begun it is an event like any other, and is not held again.
+        self.begun.insert((home, timer, sequence));
         if !self.overdue.remove(&(home, timer, sequence)) {
             return Ok(());
         }

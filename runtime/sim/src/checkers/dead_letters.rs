@@ -90,9 +90,11 @@ impl DeadLetters {
             failures.attempts += 1;
             failures.first.get_or_insert(scene.now);
             failures.last = Some((scene.now, *class));
-            let exhausted = exhaustion(scene, home.0, *class);
-            failures.stuck =
-                matches!(exhausted, OnExhausted::PauseKey | OnExhausted::PauseSubscription);
+            let pauses = matches!(
+                exhaustion(scene, home.0, *class),
+                OnExhausted::PauseKey | OnExhausted::PauseSubscription
+            );
+            failures.stuck = pauses && failures.are_enough(home, *class, scene);
         }
     }
 
@@ -104,9 +106,15 @@ impl DeadLetters {
         scene: Scene<'_>,
     ) -> Result<(), String> {
         let case = (home.0, event);
-        if let Staged::Parked { sequence, .. } = staged {
-            if let Some(failures) = self.failures.remove(&(case, None)) {
-                self.failures.insert((case, Some(*sequence)), failures);
+        if let Staged::Parked { sequence, due, .. } = staged {
+            let mut failures = self.failures.remove(&(case, None)).unwrap_or_default();
+            (failures.home, failures.stuck) = (Some(home), *due == Instant::NEVER);
+            self.failures.insert((case, Some(*sequence)), failures);
+            return Ok(());
+        }
+        if let Staged::Retried { sequence, due, .. } = staged {
+            if let Some(failures) = self.failures.get_mut(&(case, Some(*sequence))) {
+                failures.stuck = *due == Instant::NEVER;
             }
             return Ok(());
         }
@@ -125,6 +133,15 @@ impl DeadLetters {
             return given_up.check(home, event, &failures, scene);
         }
         Ok(())
+    }
+}
+
+impl Failures {
+    /// Whether the last one, of `class`, leaves no chance.
+    fn are_enough(&self, home: Home, class: FailureClass, scene: Scene<'_>) -> bool {
+        let age = self.first.map(|first| scene.now.since(first)).unwrap_or_default();
+        let policy = &scene.script.subscription(home.0).policy;
+        self.attempts >= attempts_max(scene, home.0, class) || age >= policy.max_age
     }
 }
 
@@ -156,15 +173,13 @@ impl GivenUp {
                 format!("{event:?} is invalid and is given up on as {:?}", self.class)
             });
         }
-        let policy = &scene.script.subscription(home.0).policy;
         let (at, class) = failures.last.ok_or_else(|| {
             format!("{event:?} is given up on as {:?} and did not fail", self.class)
         })?;
         ensure(at == scene.now && class == self.class, || {
             format!("{event:?} failed last at {at:?} as {class:?}, not as {:?}", self.class)
         })?;
-        let age = failures.first.map(|first| scene.now.since(first)).unwrap_or_default();
-        let exhausted = made >= attempts_max(scene, home.0, class) || age >= policy.max_age;
+        let exhausted = failures.are_enough(home, class, scene);
         ensure(exhausted, || format!("{event:?} is given up on with chances left: {failures:?}"))
     }
 }

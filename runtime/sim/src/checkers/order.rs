@@ -66,7 +66,7 @@ impl Checker for Order {
             }
         }
         let Fact::Done { effect, event: Some(event), .. } = fact else { return Ok(()) };
-        self.check(effect, event, scene)
+        self.check(effect, event)
     }
 }
 
@@ -101,13 +101,10 @@ impl Order {
         self.lanes.entry((home, lane)).or_default().push(entry);
     }
 
-    fn check(&mut self, effect: &Effect, event: EventId, scene: Scene<'_>) -> Result<(), String> {
-        if matches!(event, EventId::Timer { .. }) {
-            return Ok(());
-        }
+    fn check(&mut self, effect: &Effect, event: EventId) -> Result<(), String> {
         if let Effect::Invoke { subscription, partition, .. } = effect {
             let home = (*subscription, *partition);
-            let ahead = self.ahead(home, event, scene, |entry| !entry.passed);
+            let ahead = self.ahead(home, event, |entry| !entry.passed);
             return ensure(ahead.is_none(), || {
                 format!("{event:?} is attempted while {ahead:?} of its lane is unfinished")
             });
@@ -115,16 +112,15 @@ impl Order {
         let Effect::Stage { subscription, partition, staged, .. } = effect else { return Ok(()) };
         let home = (*subscription, *partition);
         if matches!(staged, Staged::Parked { .. }) {
-            let ahead = self.ahead(home, event, scene, |entry| !entry.passed && !entry.parked);
+            let ahead = self.ahead(home, event, |entry| !entry.passed && !entry.parked);
             ensure(ahead.is_none(), || {
                 format!("{event:?} is parked while {ahead:?} of its lane is ahead in memory")
             })?;
         }
-        let Some(lane) = lane_of(scene, home, event, None) else { return Ok(()) };
-        let lane = self.lanes.get_mut(&(home, lane));
         // After a reset an event may be in its lane twice: the first is the parked one.
-        let entry = lane.and_then(|l| l.iter_mut().find(|e| e.event == event && !e.passed));
-        if let Some(entry) = entry {
+        let here = self.lanes.iter_mut().filter(|((at, _), _)| *at == home);
+        let mut entries = here.flat_map(|(_, lane)| lane.iter_mut());
+        if let Some(entry) = entries.find(|e| e.event == event && !e.passed) {
             entry.passed |= matches!(staged, Staged::Settled { .. });
             entry.parked |= matches!(staged, Staged::Parked { .. });
         }
@@ -136,12 +132,15 @@ impl Order {
         &self,
         home: Home,
         event: EventId,
-        scene: Scene<'_>,
         blocks: impl Fn(&Entry) -> bool,
     ) -> Option<EventId> {
-        let lane = self.lanes.get(&(home, lane_of(scene, home, event, None)?))?;
-        let before = lane.iter().take_while(|entry| entry.event != event);
-        before.filter(|entry| blocks(entry)).map(|entry| entry.event).next()
+        let here = self.lanes.iter().filter(|((at, _), _)| *at == home);
+        // A timer is in the list once it was parked and restored; when else it joined the lane,
+        // no input tells.
+        let is_it = |entry: &Entry| entry.event == event && !entry.passed;
+        let mut places = here.filter_map(|(_, lane)| Some((lane, lane.iter().position(is_it)?)));
+        let (lane, at) = places.next()?;
+        lane[..at].iter().find(|entry| blocks(entry)).map(|entry| entry.event)
     }
 
     /// Checks that what a lane applies rises in its topic, but for resets.

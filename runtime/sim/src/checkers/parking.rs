@@ -31,8 +31,9 @@ impl Checker for Parking {
             }
         }
         let Fact::Done { effect, event: Some(event), .. } = fact else { return Ok(()) };
-        if let Effect::Invoke { subscription, partition, parked, .. } = effect {
-            return self.invoke((*subscription, *partition), *parked, event, scene);
+        if let Effect::Invoke { subscription, partition, key, parked, .. } = effect {
+            let place = key.zip(*parked);
+            return self.invoke((*subscription, *partition), place, event, scene);
         }
         let Effect::Stage { subscription, partition, staged, .. } = effect else { return Ok(()) };
         self.stage((*subscription, *partition), staged, event)
@@ -43,14 +44,14 @@ impl Parking {
     fn invoke(
         &self,
         home: Home,
-        parked: Option<u64>,
+        place: Option<(KeyHash, u64)>,
         event: EventId,
         scene: Scene<'_>,
     ) -> Result<(), String> {
-        if let Some(sequence) = parked {
-            let mut lanes = self.places.iter().filter(|((at, _), _)| *at == home);
-            let first = lanes.any(|(_, lane)| lane.first_key_value() == Some((&sequence, &event)));
-            return ensure(first, || {
+        if let Some((key, sequence)) = place {
+            let lane = self.places.get(&(home, key));
+            let first = lane.and_then(|lane| lane.first_key_value());
+            return ensure(first == Some((&sequence, &event)), || {
                 format!("{event:?} at place {sequence} is not the first of its parked lane")
             });
         }

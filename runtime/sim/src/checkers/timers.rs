@@ -106,6 +106,7 @@ impl Timers {
         let earlier = live.values().find(|other| {
             !other.begun
                 && other.key == setting.key
+                && other.key.is_some()
                 && other.due <= setting.due
                 && other.sequence < setting.sequence
         });

@@ -58,7 +58,7 @@ pub struct Part {
     /// Whether the engine waits for it to be assigned afresh.
     pub rewinding: bool,
     incarnations: BTreeMap<TopicId, u128>,
-    parked: BTreeMap<(KeyHash, u64), (EventRef, EventId, Origin)>,
+    parked: BTreeMap<(KeyHash, u64), (EventId, Origin)>,
     timers: BTreeMap<(TimerHash, u64), Origin>,
 }
 
@@ -131,7 +131,7 @@ impl Driver {
             parked: places
                 .map(|(at, place)| {
                     let origin = Origin { timestamp: place.timestamp, key: place.key };
-                    (*at, (place.figures.event, place.event, origin))
+                    (*at, (place.event, origin))
                 })
                 .collect(),
             timers: assignment
@@ -157,8 +157,8 @@ impl Driver {
     #[must_use]
     pub fn event_of(&self, effect: &Effect) -> Option<EventId> {
         match effect {
-            Effect::Invoke { subscription, partition, event, parked, .. } => {
-                self.resolve((*subscription, *partition), *event, *parked)
+            Effect::Invoke { subscription, partition, key, event, parked, .. } => {
+                self.resolve((*subscription, *partition), *event, place_of(*key, *parked))
             }
             Effect::Stage { subscription, partition, staged, .. } => {
                 self.staged_event((*subscription, *partition), staged)
@@ -320,8 +320,8 @@ impl Driver {
         let origin = Origin { timestamp: item.timestamp, key: item.key };
         let Some(part) = self.parts.get_mut(&item.home) else { return };
         match (&item.staged, item.event) {
-            (Staged::Parked { key, sequence, event, .. }, Some(id)) => {
-                part.parked.insert((*key, *sequence), (*event, id, origin));
+            (Staged::Parked { key, sequence, .. }, Some(id)) => {
+                part.parked.insert((*key, *sequence), (id, origin));
             }
             (Staged::Settled { outcome: Terminal::Succeeded { timer_sequence, .. }, .. }, _) => {
                 let mut sequence = *timer_sequence;
@@ -355,21 +355,26 @@ impl Driver {
 
     fn staged_event(&self, home: Home, staged: &Staged) -> Option<EventId> {
         match staged {
-            Staged::Settled { event, parked, .. } => self.resolve(home, *event, *parked),
+            Staged::Settled { event, key, parked, .. } => {
+                self.resolve(home, *event, place_of(*key, *parked))
+            }
             Staged::Parked { event, .. } => self.resolve(home, *event, None),
             Staged::Retried { key, sequence, .. } => {
-                self.parts.get(&home)?.parked.get(&(*key, *sequence)).map(|(_, id, _)| *id)
+                self.parts.get(&home)?.parked.get(&(*key, *sequence)).map(|(id, _)| *id)
             }
             Staged::Upgraded { .. } => None,
         }
     }
 
-    fn resolve(&self, home: Home, event: EventRef, parked: Option<u64>) -> Option<EventId> {
+    fn resolve(
+        &self,
+        home: Home,
+        event: EventRef,
+        parked: Option<(KeyHash, u64)>,
+    ) -> Option<EventId> {
         let part = self.parts.get(&home)?;
-        if let Some(sequence) = parked {
-            let mut places = part.parked.iter();
-            let place = places.find(|((_, at), (kept, ..))| *at == sequence && *kept == event);
-            return place.map(|(_, (_, id, _))| *id);
+        if let Some(place) = parked {
+            return part.parked.get(&place).map(|(id, _)| *id);
         }
         Some(match event {
             EventRef::Record(position) => {
@@ -389,9 +394,14 @@ impl Driver {
         }
         let Some(part) = self.parts.get(&home) else { return Origin::default() };
         let EventId::Timer { timer, sequence, .. } = event else { return Origin::default() };
-        let parked = part.parked.values().find(|(_, id, _)| *id == event).map(|(.., at)| *at);
+        let parked = part.parked.values().find(|(id, _)| *id == event).map(|(_, at)| *at);
         parked.or_else(|| part.timers.get(&(timer, sequence)).copied()).unwrap_or_default()
     }
+}
+
+/// Where a parked event's bytes are: its lane's key comes with it.
+fn place_of(key: Option<KeyHash>, sequence: Option<u64>) -> Option<(KeyHash, u64)> {
+    Some((key?, sequence?))
 }
 
 fn mark_early(home: Home, event: EventId, durable: &mut Durable, topics: &Topics) {

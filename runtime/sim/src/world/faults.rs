@@ -9,7 +9,7 @@ use crate::checkers::{Fact, Failure};
 use crate::script::{Arrival, Fault, records};
 use crate::topic::{EventId, Record};
 use crate::world::World;
-use crate::world::durable::Home;
+use crate::world::durable::{CursorId, Home};
 use crate::world::happenings::Happening;
 
 /// Longest time a pause or short storage lasts, in milliseconds.
@@ -145,8 +145,12 @@ impl World {
     }
 
     fn reset(&mut self) -> Result<(), Failure> {
-        let progress: Vec<_> =
-            self.durable.progress.iter().filter(|(_, p)| p.next.0 > 0).map(|(c, _)| *c).collect();
+        // Nobody resets the internal topic of redriven dead letters: it is no group's source.
+        let sources = |cursor: &CursorId| {
+            cursor.1 != self.script.subscription(cursor.0).redrive_topic()
+        };
+        let progress = self.durable.progress.iter().filter(|(c, p)| sources(c) && p.next.0 > 0);
+        let progress: Vec<CursorId> = progress.map(|(cursor, _)| *cursor).collect();
         if progress.is_empty() {
             return Ok(());
         }

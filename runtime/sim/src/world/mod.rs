@@ -16,7 +16,7 @@ use gristmill_engine::{Effect, Generation, Input, Instant, Millis, SubscriptionI
 use crate::checkers::{DRAINS, Fact, Failure, PROTOCOL, Panel, Scene};
 use crate::planted::{Planted, Subject};
 use crate::random::{Random, mix};
-use crate::script::{DAWN, Script};
+use crate::script::{DAWN, KEY_SHIFT, Script};
 use crate::topic::Topics;
 use crate::world::driver::Driver;
 use crate::world::durable::{Durable, Home};
@@ -25,7 +25,7 @@ use crate::world::happenings::Happening;
 /// Inputs one history may take: over ten times what the longest need. A livelock ends here.
 const STEPS_MAX: u64 = 60_000;
 /// Lines of what happened last that a failure shows.
-const JOURNAL_MAX: usize = 120;
+const JOURNAL_MAX: usize = 400;
 /// Times an operator resumes everything before a world counts as stuck.
 const RESUMES_MAX: u32 = 60;
 
@@ -375,7 +375,9 @@ pub(crate) fn brief(text: &str) -> String {
         let open = format!("{name}(");
         while let Some(at) = text.find(&open) {
             let Some(length) = text[at..].find(')') else { break };
-            let number = text[at + open.len()..at + length].to_owned();
+            let number = &text[at + open.len()..at + length];
+            let hash = number.parse::<u128>().unwrap_or(0) >> KEY_SHIFT;
+            let number = if hash > 0 { format!("#{hash}") } else { number.to_owned() };
             text.replace_range(at..=at + length, &number);
         }
     }
