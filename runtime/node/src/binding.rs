@@ -9,6 +9,7 @@ use gristmill_engine::{PartitionId, SubscriptionId, TopicId, Version};
 use gristmill_plugin_host::{Plugin, RunnerSettings};
 
 use crate::envelope::EnvelopeRules;
+use crate::metrics::SubscriptionMetrics;
 
 /// One version of a subscription.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct Binding {
     pub(crate) event_source: Arc<str>,
     /// How its attempts are run: limits, grants, configuration with secrets read.
     pub(crate) runner: RunnerSettings,
+    /// Its instruments, resolved once.
+    pub(crate) metrics: SubscriptionMetrics,
 }
 
 /// A topic a subscription reads.

@@ -1,6 +1,7 @@
 //! Owns the life of a host: what is started in which order, and how it ends. Everything it starts
 //! it stops, and the first part that fails stops the rest.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::{NonZero, NonZeroU32};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clock::Clock;
 use crate::host::Host;
 use crate::metrics::Metrics;
-use crate::plugins::{Inbox, Ledgers, Supervisor, Watch};
+use crate::plugins::{Change, Inbox, Ledgers, Supervisor, Watch};
 use crate::shared::{self, CLOCK, Parts, Shared};
 use crate::worker::{Command, Worker};
 use crate::{Error, http, topics};
@@ -30,12 +31,18 @@ const INSTANCES_SPARE: u32 = 16;
 const SPACE_LOOK: Duration = Duration::from_secs(1);
 
 /// What a host is started with.
-#[derive(Debug)]
 pub struct Settings {
     /// The checked configuration.
     pub config: HostConfig,
     /// Called between the steps of every commit of the store; for tests that kill the process.
     pub hook: Option<gristmill_store::Hook>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, hook } = self;
+        out.debug_struct("Settings").field("config", config).field("hook", &hook.is_some()).finish()
+    }
 }
 
 /// A running host.
@@ -128,8 +135,10 @@ fn reserve(config: &HostConfig) -> Option<Size> {
     match config.storage.reserve {
         Reserve::Bytes(bytes) => Some(bytes),
         Reserve::Percent(percent) => {
-            let total = gristmill_store::file_system_size(&config.data_dir).unwrap_or_default();
-            Some(Size(total.0.saturating_div(100).saturating_mul(u64::from(percent))))
+            // Where the size cannot be had, the store's own default holds.
+            let whole = rustix::fs::statvfs(&config.data_dir).ok()?;
+            let total = whole.f_blocks.saturating_mul(whole.f_frsize);
+            Some(Size(total.saturating_div(100).saturating_mul(u64::from(percent))))
         }
     }
 }
@@ -219,6 +228,7 @@ fn supervise(
     workers: &[CommandSender],
 ) -> mpsc::UnboundedSender<Inbox> {
     let (inbox, receiver) = mpsc::unbounded_channel();
+    shared.introduce_supervisor(inbox.clone());
     let ledgers = Ledgers::new(shared.config.data_dir.join("versions"), shared.store.clone());
     let supervisor =
         Supervisor::new(Arc::clone(shared), workers.to_vec(), ledgers, (inbox.clone(), receiver));
@@ -226,9 +236,30 @@ fn supervise(
     let handle = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || handle.block_on(supervisor.run()));
     let rescan = Duration::from_millis(shared.config.plugins.rescan.0);
-    let watch = Watch::new(shared.config.plugins_dir.clone(), rescan, inbox.clone());
-    tokio::spawn(watch.run());
+    let (sender, changes) = mpsc::unbounded_channel();
+    let watch = Watch::new(shared.config.plugins_dir.clone(), rescan, sender);
+    tokio::spawn(forward(watch, changes, inbox.clone()));
     inbox
+}
+
+/// Looks at the plugin directory once, says so, and goes on looking.
+async fn forward(
+    mut watch: Watch,
+    mut changes: mpsc::UnboundedReceiver<Change>,
+    inbox: mpsc::UnboundedSender<Inbox>,
+) {
+    watch.look();
+    while let Ok(change) = changes.try_recv() {
+        drop(inbox.send(Inbox::Changed(change)));
+    }
+    drop(inbox.send(Inbox::LookedOnce));
+    let looking = tokio::spawn(watch.run());
+    while let Some(change) = changes.recv().await {
+        if inbox.send(Inbox::Changed(change)).is_err() {
+            break;
+        }
+    }
+    looking.abort();
 }
 
 /// Serves until told to stop or until a part fails, then ends everything in order.

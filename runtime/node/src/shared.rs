@@ -2,17 +2,18 @@
 //! configuration, the board and the metrics. It decides nothing.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 
 use bytes::Bytes;
 use gristmill_config::HostConfig;
 use gristmill_store::{Batch, Change, Failed, Receipt, Store};
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::Error;
 use crate::clock::Clock;
 use crate::envelope::Hasher128;
 use crate::metrics::Metrics;
-use crate::plugins::Board;
+use crate::plugins::{Board, Inbox};
 use crate::progress;
 
 /// What all parts of a running host share.
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) progress: progress::Board,
     /// Subscriptions an operator paused; kept across restarts.
     paused: Mutex<BTreeSet<String>>,
+    /// Where the supervisor is told what only an engine can know.
+    supervisor: OnceLock<UnboundedSender<Inbox>>,
 }
 
 /// The parts a host is made of.
@@ -75,12 +78,25 @@ impl Shared {
             board: Board::default(),
             progress: progress::Board::default(),
             paused: Mutex::new(paused),
+            supervisor: OnceLock::new(),
             config,
             store,
             plugins,
             clock,
             metrics,
         })
+    }
+
+    /// Says where the supervisor listens; the first call counts.
+    pub(crate) fn introduce_supervisor(&self, inbox: UnboundedSender<Inbox>) {
+        drop(self.supervisor.set(inbox));
+    }
+
+    /// Tells the supervisor, if it is there to listen.
+    pub(crate) fn tell_supervisor(&self, told: Inbox) {
+        if let Some(inbox) = self.supervisor.get() {
+            drop(inbox.send(told));
+        }
     }
 
     /// Whether an operator paused the subscription.

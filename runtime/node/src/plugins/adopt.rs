@@ -115,6 +115,8 @@ pub(super) fn bind(
         dead_letters: None,
         is_redrive: true,
     });
+    let names: Vec<Arc<str>> = sources.iter().map(|it| Arc::clone(&it.name)).collect();
+    let metrics = shared.metrics.subscription(&config.name, &candidate.manifest.name, &names);
     Ok(Arc::new(Binding {
         subscription,
         version,
@@ -123,6 +125,7 @@ pub(super) fn bind(
         plugin: candidate.plugin.clone(),
         rules: EnvelopeRules::new(&config.envelope),
         runner,
+        metrics,
         event_source: Arc::from(format!("/{}/{}", shared.config.name, config.name)),
         config: config.clone(),
         sources,

@@ -11,4 +11,4 @@ mod watch;
 pub(crate) use ledger::Ledgers;
 pub(crate) use status::{Board, PluginStatus, SubscriptionStatus, VersionStatus};
 pub(crate) use supervisor::{Inbox, Operation, Refusal, Supervisor};
-pub(crate) use watch::Watch;
+pub(crate) use watch::{Change, Watch};

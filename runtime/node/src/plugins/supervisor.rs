@@ -422,6 +422,7 @@ impl Supervisor {
             history: history.collect(),
             digest: Some(digest.clone()),
         };
+        self.shared.metrics.plugin_activated(stem, &digest, plugin.digest());
         tracing::info!(plugin = stem, digest, "plugin version is ready");
         self.shared.board.write(|board| board.plugins.insert(stem.to_owned(), status));
     }

@@ -191,7 +191,7 @@ impl Worker {
             let request =
                 request::request(&bound.binding, invocation.partition.0, slot, invocation.number)?;
             let now = self.shared.clock.now();
-            self.shared.metrics.queue_wait(invocation.subscription, now.since(slot.since));
+            Self::measure_wait(&bound.binding, &slot.content, slot.since, now);
             let world = AttemptWorld {
                 shared: Arc::clone(&self.shared),
                 binding: Arc::clone(&bound.binding),

@@ -121,6 +121,7 @@ impl Worker {
         let subscription = binding.subscription;
         let scope = Scope { subscription, partition: position.partition };
         let size = stored_size(&stored);
+        binding.metrics.consumed(&source.name);
         let held = Held::new(&source.name, position, stored);
         let Look { id, verdict, failure } = look(binding, &self.shared.hasher, &held);
         let mark = match id {

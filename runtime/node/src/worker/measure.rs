@@ -1,21 +1,93 @@
-//! Counts what a worker does. It decides nothing and keeps nothing but numbers.
+//! Counts what a worker does. It decides nothing; outcomes are counted when they are durable.
 
-use gristmill_engine::{Observation, Progress, SubscriptionId, Terminal, Version};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant as Moment;
+
+use gristmill_engine::{
+    CheckpointId, EventRef, Instant, Observation, Progress, SubscriptionId, Terminal, Version,
+};
 use gristmill_plugin_host::Finished;
 use gristmill_store::Change;
 
 use super::Worker;
 use super::attempts::Invocation;
+use super::part::Content;
+use super::stage::Place;
+use crate::binding::Binding;
+use crate::metrics::Outcome;
+use crate::plugins::Inbox;
+
+/// Outcomes of the checkpoints that are not durable yet.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    filling: Vec<Settled>,
+    committing: VecDeque<(CheckpointId, Moment, Vec<Settled>)>,
+}
+
+/// One event that reached its terminal outcome.
+#[derive(Debug, Clone, Copy)]
+struct Settled {
+    subscription: SubscriptionId,
+    outcome: Outcome,
+    /// The event's own timestamp, for the latency to its durable effects.
+    timestamp: Instant,
+}
+
+impl Tally {
+    /// What was counted belongs to `checkpoint`; what follows belongs to the next.
+    pub(super) fn close(&mut self, checkpoint: CheckpointId) {
+        self.committing.push_back((checkpoint, Moment::now(), std::mem::take(&mut self.filling)));
+    }
+}
 
 impl Worker {
     /// An attempt ended.
     pub(super) fn measure(&self, invocation: &Invocation, finished: &Finished) {
-        let _ = (invocation, finished);
+        let version = (invocation.subscription, invocation.version);
+        let Some(bound) = self.versions.get(&version) else { return };
+        let metrics = &bound.binding.metrics;
+        let failure = finished.result.as_ref().err().map(|failure| failure.class);
+        metrics.attempted(failure, finished.usage.wall);
+        metrics.used(finished.usage.memory_bytes_peak, finished.usage.fuel);
     }
 
     /// An event reached its terminal outcome.
-    pub(super) fn count_outcome(&self, subscription: SubscriptionId, outcome: &Terminal) {
-        let _ = (subscription, outcome);
+    pub(super) fn count_outcome(&mut self, place: Place, event: EventRef, outcome: &Terminal) {
+        let part = self.parts.get(&place);
+        let slot = part.and_then(|part| part.slots.get(&event));
+        let timestamp = slot.map_or(Instant(0), |slot| slot.content.event_time());
+        let (subscription, _) = place;
+        let outcome = match outcome {
+            Terminal::Succeeded { .. } => Outcome::Committed,
+            Terminal::Duplicate => Outcome::Duplicate,
+            Terminal::Filtered => Outcome::Filtered,
+            Terminal::Discarded { .. } => Outcome::Discarded,
+            Terminal::DeadLettered { class, .. } => {
+                if let Some(part) = part {
+                    part.binding.metrics.dead_lettered(*class);
+                }
+                Outcome::DeadLettered
+            }
+        };
+        self.tally.filling.push(Settled { subscription, outcome, timestamp });
+    }
+
+    /// A checkpoint is durable: what it settled counts now.
+    pub(super) fn count_committed(&mut self, checkpoint: CheckpointId) {
+        let now = self.shared.clock.now();
+        while let Some((id, began, settled)) = self.tally.committing.pop_front() {
+            if id > checkpoint {
+                self.tally.committing.push_front((id, began, settled));
+                return;
+            }
+            self.shared.metrics.checkpointed(began.elapsed());
+            for Settled { subscription, outcome, timestamp } in settled {
+                if let Some(binding) = self.current.get(&subscription) {
+                    binding.metrics.completed(outcome, now, now.since(timestamp));
+                }
+            }
+        }
     }
 
     /// A checkpoint carries this progress.
@@ -25,14 +97,55 @@ impl Worker {
         self.shared.progress.note(place, progress.next, ahead.sum());
     }
 
-    /// Remembers durably which version a subscription uses.
-    pub(super) fn stage_version(&mut self, subscription: SubscriptionId, version: Version) {
-        let _ = (subscription, version);
-        let _unused: Option<Change> = None;
+    /// Remembers durably, with the checkpoint, which version a subscription uses after it.
+    pub(super) fn stage_version(&mut self, place: Place, version: Version) {
+        let (subscription, _) = place;
+        let Some(bound) = self.versions.get(&(subscription, version)) else { return };
+        let digest = bytes::Bytes::copy_from_slice(bound.binding.plugin.digest().as_bytes());
+        let name = format!("version/{}/{}", bound.binding.name, self.index);
+        self.stage_change(place, Change::Document { name, value: Some(digest) });
+    }
+
+    /// An attempt begins after its event waited.
+    pub(super) fn measure_wait(binding: &Binding, content: &Content, since: Instant, now: Instant) {
+        binding.metrics.waited(now.since(since));
+        if let Content::Timer(timer) = content {
+            binding.metrics.timer_fired(now.since(timer.entry.due));
+        }
     }
 
     /// The engine saw something worth counting.
     pub(super) fn observe(&self, observation: Observation) {
-        let _ = observation;
+        let metrics = |subscription: SubscriptionId| {
+            self.current.get(&subscription).map(|binding| (&binding.metrics, Arc::clone(&binding.name)))
+        };
+        match observation {
+            Observation::Stale { subscription } => {
+                if let Some((metrics, _)) = metrics(subscription) {
+                    metrics.stale();
+                }
+            }
+            Observation::Skipped { subscription, topic, partition, count } => {
+                if let Some((metrics, name)) = metrics(subscription) {
+                    metrics.skipped(count);
+                    tracing::error!(code = "E0464", subscription = %name, topic = topic.0,
+                        partition = partition.0, count,
+                        "retention removed events before the subscription read them");
+                }
+            }
+            Observation::EpochBegan { subscription, topic, partition, epoch } => {
+                if let Some((_, name)) = metrics(subscription) {
+                    tracing::info!(subscription = %name, topic = topic.0, partition = partition.0,
+                        epoch, "a new epoch begins: the group was reset or the topic made anew");
+                }
+            }
+            Observation::LaneParked { subscription } => {
+                tracing::debug!(subscription = subscription.0, "lane parked");
+            }
+            Observation::SubscriptionPaused { subscription, class: _ } => {
+                self.shared.tell_supervisor(Inbox::PausedByPolicy(subscription));
+            }
+            Observation::AttemptFailed { .. } | Observation::AlreadyFinished { .. } => {}
+        }
     }
 }

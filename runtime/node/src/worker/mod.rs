@@ -28,6 +28,7 @@ pub(crate) use self::rehearsal::rehearsal;
 
 use self::attempts::{Attempts, Invocation};
 use self::fetch::CursorId;
+use self::measure::Tally;
 use self::part::Part;
 use self::stage::Filling;
 use crate::Error;
@@ -73,6 +74,7 @@ pub(crate) struct Worker {
     readable: BTreeSet<CursorId>,
     attempts: Attempts,
     filling: Filling,
+    tally: Tally,
     /// Reason of the failure being handed to the engine, for a parked event's figures.
     failing: String,
     inputs: VecDeque<Input>,
@@ -110,6 +112,7 @@ impl Worker {
             readable: BTreeSet::new(),
             attempts: Attempts::default(),
             filling: Filling::default(),
+            tally: Tally::default(),
             failing: String::new(),
             inputs: VecDeque::new(),
             effects: Vec::new(),
@@ -183,6 +186,7 @@ impl Worker {
                 for part in self.parts.values() {
                     part.lock_overlay().committed(checkpoint);
                 }
+                self.count_committed(checkpoint);
                 self.feed(Input::Committed { checkpoint })
             }
             Command::StorageLow(is_low) => self.feed(Input::StorageLow(is_low)),

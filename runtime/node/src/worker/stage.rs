@@ -101,7 +101,7 @@ impl Worker {
                 Ok(())
             }
             Staged::Upgraded { version } => {
-                self.stage_version(place.0, version);
+                self.stage_version(place, version);
                 Ok(())
             }
         }
@@ -110,6 +110,7 @@ impl Worker {
     /// Hands the filling checkpoint to the store; the answer comes back as a command.
     pub(super) fn commit(&mut self, checkpoint: CheckpointId, progress: Vec<Progress>) {
         let mut batch = self.filling.take();
+        self.tally.close(checkpoint);
         for progress in progress {
             let scope = Scope {
                 subscription: progress.subscription,
@@ -144,7 +145,7 @@ impl Worker {
     ) -> Result<(), Error> {
         let scope = scope(place);
         let Settled { event, key, outcome, mark, epoch, parked } = settled;
-        self.count_outcome(place.0, &outcome);
+        self.count_outcome(place, event, &outcome);
         let changes = &mut self.filling.at(place).changes;
         if let Some(id) = mark
             && let EventRef::Record(position) = event
