@@ -1,22 +1,40 @@
 #!/usr/bin/env bash
-# Builds every Wasm guest of the repository into $GUESTS, each under its folder's name, by the
-# command a plugin's author uses. A guest is a folder with a Cargo.toml that makes a cdylib.
+# Builds every Wasm guest of the repository into $GUESTS, by the command a plugin's author uses.
+# A guest is a crate that makes a cdylib; a workspace of guests is built at once.
 set -euo pipefail
 
-mkdir -p "$GUESTS"
-# Guests share one folder for what they compile, or each would build the standard library again.
-export CARGO_TARGET_DIR=$TARGET/guests-build
+# Guests share one folder for what they compile, also with the tests of runtime/plugin-host, or
+# each would build the standard library again.
+export CARGO_TARGET_DIR=$GUESTS
 
-built=0
-while IFS= read -r manifest; do
-    guest=$(dirname "$manifest")
-    name=$(basename "$guest")
-    if ! log=$("$GRISTMILL" plugin build "$guest" --out "$GUESTS/$name.wasm" 2>&1); then
+# The folder to build for the guest in $1: the workspace above it, or itself.
+root_of() {
+    local folder=$1
+    while [[ $folder == */* ]]; do
+        if grep -qs '^\[workspace\]' "$folder/Cargo.toml"; then
+            echo "$folder"
+            return
+        fi
+        folder=$(dirname "$folder")
+    done
+    echo "$1"
+}
+
+roots() {
+    local manifest
+    git ls-files --cached --others --exclude-standard -- 'plugins/**/Cargo.toml' \
+        'examples/**/Cargo.toml' | xargs -r grep -l cdylib | while IFS= read -r manifest; do
+        root_of "$(dirname "$manifest")"
+    done | sort -u
+}
+
+mkdir -p "$GUESTS"
+while IFS= read -r root; do
+    started=$SECONDS
+    if ! log=$("$GRISTMILL" plugin build "$root" --out "$GUESTS" --locked 2>&1); then
         printf '%s\n' "$log" >&2
-        echo "guests: gristmill plugin build $guest failed" >&2
+        echo "guests: gristmill plugin build $root failed" >&2
         exit 1
     fi
-    built=$((built + 1))
-done < <(git ls-files --cached --others --exclude-standard -- 'plugins/**/Cargo.toml' \
-    'examples/**/Cargo.toml' | xargs -r grep -l cdylib | sort)
-echo "    $built guests in $GUESTS"
+    echo "    $root in $((SECONDS - started)) s"
+done < <(roots)

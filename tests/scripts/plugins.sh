@@ -8,8 +8,9 @@ while IFS= read -r manifest; do
     folder=$(dirname "$manifest")
     if grep -rqE '^\s*#\[test\]' --include '*.rs' "$folder"; then
         echo "    $folder"
-        tests/scripts/cargo.sh clippy --locked --all-targets --manifest-path "$manifest" -- -D warnings
-        tests/scripts/cargo.sh test -q --locked --manifest-path "$manifest"
+        tests/scripts/cargo.sh clippy --manifest-path "$manifest" --locked --all-targets \
+            -- -D warnings
+        tests/scripts/cargo.sh test -q --manifest-path "$manifest" --locked
     fi
 done < <(git ls-files --cached --others --exclude-standard -- 'plugins/**/Cargo.toml' \
     'examples/**/Cargo.toml' | xargs -r grep -l '^\[workspace\]' | sort)

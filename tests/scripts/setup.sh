@@ -16,7 +16,7 @@ need() { # need PACKAGE COMMAND...: all of the commands, or the package
 }
 
 if ! command -v cargo >/dev/null; then
-    echo 'setup: install Rust by rustup (https://rustup.rs); the version is in rust-toolchain.toml' >&2
+    echo 'setup: install Rust by rustup, https://rustup.rs' >&2
     exit 1
 fi
 # The first call of a rustup that lacks the pinned version installs it.
