@@ -137,6 +137,11 @@ impl Runtime {
         self.inner.pooled
     }
 
+    /// True while no guest has run for some 20 ms: the engine's thread sleeps then.
+    pub fn is_idle(&self) -> bool {
+        self.inner.ticker.is_parked()
+    }
+
     fn compiled(&self, digest: &str, bytes: &[u8]) -> Result<(Component, bool), LoadError> {
         let engine = &self.inner.engine;
         let invalid = |error: wasmtime::Error| LoadError::Invalid(error.into());

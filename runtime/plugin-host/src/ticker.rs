@@ -59,6 +59,11 @@ impl Ticker {
         }
         Running(self)
     }
+
+    /// True while the thread sleeps until a guest runs.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.shared.parked.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for Running<'_> {
