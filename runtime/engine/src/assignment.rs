@@ -8,7 +8,7 @@ use crate::cursor::Progression;
 use crate::dedupe::Ids;
 use crate::partition::{Book, Partition};
 use crate::timers::Timers;
-use crate::worker::Scope;
+use crate::worker::{Drain, Scope};
 use crate::{
     Assignment, Cursor, Effect, Engine, Instant, Observation, Offset, Position, StoredProgress,
     TopicId, Violation,
@@ -75,7 +75,8 @@ impl Partition {
             scope.observe(Observation::Skipped { subscription, topic, partition, count });
         }
         progression.end = cursor.end;
-        if progression.is_dirty {
+        // A host that stops makes no checkpoint for the sake of progress alone.
+        if progression.is_dirty && scope.worker.drain == Drain::No {
             self.book.touch(scope);
         }
         progression.is_behind = !progression.has_caught_up();

@@ -82,6 +82,14 @@ impl Checkpoints {
         self.since.get_or_insert(now);
     }
 
+    /// All that was in the filling checkpoint was undone.
+    fn clear(&mut self) {
+        self.events = 0;
+        self.bytes = Bytes(0);
+        self.since = None;
+        self.touched.clear();
+    }
+
     /// Whether nothing is in the filling checkpoint.
     pub(crate) fn is_empty(&self) -> bool {
         self.touched.is_empty() && self.upgrades.is_empty()
@@ -202,6 +210,7 @@ impl Engine {
         }
         let mut upgrades = committing.upgrades;
         upgrades.append(&mut self.worker.checkpoints.upgrades);
+        self.worker.checkpoints.clear();
         for (subscription, version) in upgrades {
             self.stage_upgrade(now, subscription, version, effects);
         }

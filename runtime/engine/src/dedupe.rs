@@ -1,6 +1,7 @@
 //! Decides which event of a business id runs and which are its duplicates, within one partition
 //! and until the durable mark can be seen. It never looks a mark up.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -18,18 +19,15 @@ pub(crate) struct Ids {
 #[derive(Debug, Clone, Default)]
 struct Entry {
     /// Events that carry it and are not finished.
-    holders: u64,
+    holders: u32,
     /// Lane whose head was dispatched first and is not terminal.
     owner: Option<KeyHash>,
     /// Checkpoint of the latest terminal outcome.
     settled: Option<CheckpointId>,
     /// Whether that checkpoint is durable.
     is_durable: bool,
-    /// Lanes whose head waits for the owner.
-    waiters: Vec<KeyHash>,
-    /// Parked events that carry it: lane and place. Settled with the owner, because after a
-    /// restart nobody would look their mark up.
-    parked: Vec<(KeyHash, u64)>,
+    /// Twins, which are rare: apart, because an entry is moved around a lot.
+    twins: Option<Box<Twins>>,
 }
 
 /// What an event that wants to run is told.
@@ -44,9 +42,12 @@ pub(crate) enum Claim {
 }
 
 /// Who is concerned when an id is settled.
-#[derive(Debug, Default)]
-pub(crate) struct Concerned {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Twins {
+    /// Lanes whose head waits for the owner.
     pub(crate) waiters: Vec<KeyHash>,
+    /// Parked events: lane and place. Settled with the owner, because after a restart nobody
+    /// would look their mark up.
     pub(crate) parked: Vec<(KeyHash, u64)>,
 }
 
@@ -73,8 +74,9 @@ impl Ids {
         match entry.owner {
             Some(owner) if owner == lane => Claim::Granted,
             Some(_) => {
-                if !entry.waiters.contains(&lane) {
-                    entry.waiters.push(lane);
+                let twins = entry.twins.get_or_insert_default();
+                if !twins.waiters.contains(&lane) {
+                    twins.waiters.push(lane);
                 }
                 Claim::Busy
             }
@@ -97,27 +99,25 @@ impl Ids {
     }
 
     /// The owner is terminal in `checkpoint`.
-    pub(crate) fn settle(&mut self, id: IdHash, checkpoint: CheckpointId) -> Concerned {
+    pub(crate) fn settle(&mut self, id: IdHash, checkpoint: CheckpointId) -> Option<Box<Twins>> {
         let entry = self.entries.entry(id).or_default();
         entry.owner = None;
         entry.settled = Some(checkpoint);
         entry.is_durable = false;
         self.settled.push_back((checkpoint, id));
-        Concerned {
-            waiters: core::mem::take(&mut entry.waiters),
-            parked: core::mem::take(&mut entry.parked),
-        }
+        entry.twins.take()
     }
 
     /// An event of this id was put into a parked lane.
     pub(crate) fn park(&mut self, id: IdHash, lane: KeyHash, sequence: u64) {
-        self.entries.entry(id).or_default().parked.push((lane, sequence));
+        let entry = self.entries.entry(id).or_default();
+        entry.twins.get_or_insert_default().parked.push((lane, sequence));
     }
 
     /// An event of this id left its parked lane.
     pub(crate) fn unpark(&mut self, id: IdHash, lane: KeyHash, sequence: u64) {
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.parked.retain(|place| *place != (lane, sequence));
+        if let Some(twins) = self.entries.get_mut(&id).and_then(|it| it.twins.as_mut()) {
+            twins.parked.retain(|place| *place != (lane, sequence));
         }
     }
 

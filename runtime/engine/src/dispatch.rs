@@ -132,10 +132,10 @@ impl Partition {
             Outcome::Cancelled => self.book.put(scope, key, lane, State::Ready),
             Outcome::Failed { class, retry_after } => self.fail(scope, key, class, retry_after),
             Outcome::Succeeded { timers, size } => {
-                let Some((head, _)) = lane.head() else { return };
-                let (of, event) = (head.key, head.origin);
+                let Some((head, parked)) = lane.head() else { return };
+                let (of, origin) = (head.key, head.origin);
                 // The timer that ran goes before its own attempt's changes.
-                if let EventRef::Timer { timer, sequence, .. } = event {
+                if let (EventRef::Timer { timer, sequence, .. }, None) = (origin, parked) {
                     self.forget_timer(scope, timer, sequence);
                 }
                 let timer_sequence = self.change_timers(scope, of, &timers);

@@ -179,6 +179,9 @@ impl Partition {
         let mut parking = Box::<Parking>::default();
         for parked in restored.events {
             let epoch = self.epoch_of(parked.event);
+            if let EventRef::Timer { sequence, .. } = parked.event {
+                self.timers.reserve(sequence);
+            }
             let event = Event::restored(key, epoch, &parked);
             if let Some(id) = event.id {
                 self.ids.hold(id);

@@ -1,7 +1,7 @@
 //! Decides what follows from a terminal outcome: what is staged, who is freed by it. It never
 //! decides which outcome it is.
 
-use crate::dedupe::Concerned;
+use crate::dedupe::Twins;
 use crate::lane::{Event, State};
 use crate::partition::Partition;
 use crate::worker::Scope;
@@ -82,8 +82,9 @@ impl Partition {
         }
         if is_marked {
             let checkpoint = scope.worker.checkpoints.filling();
-            let concerned = self.ids.settle(id, checkpoint);
-            self.tell(scope, id, concerned);
+            if let Some(twins) = self.ids.settle(id, checkpoint) {
+                self.tell(scope, id, *twins);
+            }
         }
         self.ids.let_go(id);
     }
@@ -110,15 +111,15 @@ impl Partition {
 
     /// An id is settled: its twins at the heads of lanes have their turn, to be found duplicates;
     /// its parked twins are duplicates in the same checkpoint.
-    fn tell(&mut self, scope: &mut Scope<'_>, id: IdHash, concerned: Concerned) {
-        for key in concerned.waiters {
+    fn tell(&mut self, scope: &mut Scope<'_>, id: IdHash, twins: Twins) {
+        for key in twins.waiters {
             if let Some(lane) = self.lanes.get_mut(&key)
                 && lane.state == State::Waiting(id)
             {
                 self.book.put(scope, key, lane, State::Ready);
             }
         }
-        for (key, sequence) in concerned.parked {
+        for (key, sequence) in twins.parked {
             self.settle_parked_twin(scope, key, sequence);
         }
     }

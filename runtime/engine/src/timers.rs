@@ -46,6 +46,11 @@ impl Timers {
         self.remove(timer);
         self.set.insert(timer, Timer { key, due, sequence });
         self.waiting.insert((due, sequence, timer));
+        self.reserve(sequence);
+    }
+
+    /// Later settings have greater numbers than `sequence`.
+    pub(crate) fn reserve(&mut self, sequence: u64) {
         self.sequence_next = self.sequence_next.max(sequence.saturating_add(1));
     }
 
