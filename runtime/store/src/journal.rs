@@ -23,48 +23,66 @@ const END: u8 = 3;
 const CLEAR: u8 = 4;
 const TRAILER: &[u8; 4] = b"FJL\x03";
 
+/// What the journals hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// The last checkpoint, if there is one.
+    pub(crate) last: Option<u64>,
+    /// A copy of the last journal, if it was cut and nothing in it says that it could be.
+    pub(crate) copy: Option<PathBuf>,
+}
+
 /// Reads every journal in `folder` and compares with the checkpoint known to be synced. A torn
 /// tail of the last journal, all of it later than `synced`, is cut off: nobody was told of it.
-/// Gives the last checkpoint found, if any.
+///
+/// With no checkpoint in any journal all should be in tables, which only the engine can read:
+/// then the journal is copied to `spare` before it is cut, and the caller looks again.
 ///
 /// # Errors
 ///
 /// [`Error::Damaged`] when checkpoints are missing, [`Error::Directory`] when a journal cannot be
 /// read or cut.
-pub(crate) fn check(folder: &Path, synced: u64) -> Result<Option<u64>, Error> {
+pub(crate) fn check(folder: &Path, spare: &Path, synced: u64) -> Result<Checked, Error> {
     let journals = journals(folder).map_err(|source| directory(folder, source))?;
-    let mut last: Option<u64> = None;
+    if journals.is_empty() && synced > 0 {
+        let place = format!("{}: no journal", folder.display());
+        return Err(Error::Damaged { place, synced, readable: 0 });
+    }
+    let (mut last, mut copy) = (Tail::default(), None);
     for (index, path) in journals.iter().enumerate() {
         let scan = scan(path, last).map_err(|source| directory(path, source))?;
         last = scan.last;
+        let readable = last.checkpoint;
         let newest = index + 1 == journals.len();
-        let damaged = |readable| Error::Damaged {
+        let damaged = || Error::Damaged {
             place: format!("{} at byte {}", path.display(), scan.good),
             synced,
-            readable,
+            readable: readable.unwrap_or(0),
         };
         match scan.stop {
             Stop::Clean => {}
             // A journal is synced as a whole before the next begins.
-            Stop::Torn if !newest => return Err(damaged(last.unwrap_or(0))),
-            Stop::Gap => return Err(damaged(last.unwrap_or(0))),
-            Stop::Torn => match last {
-                Some(readable) if readable < synced => return Err(damaged(readable)),
-                Some(_) | None => {
-                    cut(path, scan.good).map_err(|source| directory(path, source))?;
-                    let tail = scan.good;
-                    tracing::info!(journal = %path.display(), tail, "cut off a torn tail");
+            Stop::Torn if !newest => return Err(damaged()),
+            Stop::Gap => return Err(damaged()),
+            Stop::Torn if readable.is_some_and(|readable| readable < synced) => {
+                return Err(damaged());
+            }
+            Stop::Torn => {
+                if readable.is_none() && synced > 0 {
+                    fs::copy(path, spare).map_err(|source| directory(spare, source))?;
+                    copy = Some(spare.to_owned());
                 }
-            },
+                cut(path, scan.good).map_err(|source| directory(path, source))?;
+                tracing::info!(journal = %path.display(), at = scan.good, "cut off a torn tail");
+            }
         }
     }
-    match (last, journals.last()) {
+    match (last.checkpoint, journals.last()) {
         (Some(readable), Some(path)) if readable < synced => {
             let place = format!("{} at its end", path.display());
             Err(Error::Damaged { place, synced, readable })
         }
-        // With no checkpoint in any journal all are in tables; that is checked after opening.
-        (_, _) => Ok(last),
+        (last, _) => Ok(Checked { last, copy }),
     }
 }
 
@@ -99,34 +117,60 @@ enum Stop {
     Clean,
     /// At bytes that are no batch.
     Torn,
-    /// At a batch whose checkpoint does not follow the one before.
+    /// At a batch that does not follow the one before.
     Gap,
+}
+
+/// What the batches up to here ended with.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tail {
+    /// The last checkpoint that follows without a gap.
+    checkpoint: Option<u64>,
+    /// The engine's number of the last batch. It is outside the batch's checksum, so all that
+    /// can be told is that it must rise.
+    seqno: Option<u64>,
+}
+
+impl Tail {
+    fn followed_by(self, next: Batch) -> Option<Self> {
+        let follows = match (self.checkpoint, next.checkpoint) {
+            (Some(last), Some(number)) => number == last + 1,
+            (_, _) => true,
+        };
+        let rises = self.seqno.is_none_or(|last| next.seqno > last);
+        let checkpoint = next.checkpoint.or(self.checkpoint);
+        (follows && rises).then_some(Self { checkpoint, seqno: Some(next.seqno) })
+    }
+}
+
+/// One whole batch.
+#[derive(Debug, Clone, Copy)]
+struct Batch {
+    checkpoint: Option<u64>,
+    seqno: u64,
 }
 
 /// What one journal holds.
 #[derive(Debug)]
 struct Scan {
-    /// The last checkpoint up to here that follows without a gap.
-    last: Option<u64>,
+    last: Tail,
     /// Where the last whole batch ends.
     good: u64,
     stop: Stop,
 }
 
-fn scan(path: &Path, before: Option<u64>) -> io::Result<Scan> {
+fn scan(path: &Path, before: Tail) -> io::Result<Scan> {
     let file = File::open(path)?;
     let mut reader = Reader { from: BufReader::with_capacity(1 << 20, file), at: 0 };
     let mut scan = Scan { last: before, good: 0, stop: Stop::Clean };
     loop {
         match reader.batch() {
-            Ok(Some(checkpoint)) => {
-                if let (Some(last), Some(number)) = (scan.last, checkpoint)
-                    && number != last + 1
-                {
+            Ok(Some(batch)) => {
+                let Some(last) = scan.last.followed_by(batch) else {
                     scan.stop = Stop::Gap;
                     return Ok(scan);
-                }
-                scan.last = checkpoint.or(scan.last);
+                };
+                scan.last = last;
                 scan.good = reader.at;
             }
             Ok(None) => {
@@ -173,17 +217,15 @@ impl<R: Read> Reader<R> {
         Ok(out)
     }
 
-    /// Reads a batch and gives the checkpoint it carries, if one. `Ok(None)` at a zero where a
-    /// batch should begin.
-    #[expect(clippy::option_option, reason = "no batch and a batch without checkpoint differ")]
-    fn batch(&mut self) -> io::Result<Option<Option<u64>>> {
+    /// Reads a batch; `None` at a zero where one should begin.
+    fn batch(&mut self) -> io::Result<Option<Batch>> {
         match self.array()? {
             [0] => return Ok(None),
             [START] => {}
             [_] => return Err(ErrorKind::InvalidData.into()),
         }
         let count = u32::from_le_bytes(self.array()?);
-        let _seqno: [u8; 8] = self.array()?;
+        let seqno = u64::from_le_bytes(self.array()?);
         let mut checkpoint = None;
         let mut sum = Xxh3::new();
         let mut buffer = Vec::new();
@@ -200,7 +242,7 @@ impl<R: Read> Reader<R> {
         if end != END || expected != sum.digest() || trailer != *TRAILER {
             return Err(ErrorKind::InvalidData.into());
         }
-        Ok(Some(checkpoint))
+        Ok(Some(Batch { checkpoint, seqno }))
     }
 
     /// Reads an item into `buffer` as it is on disk and gives the checkpoint, if it is that.

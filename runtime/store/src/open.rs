@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -44,14 +44,18 @@ pub(crate) fn open(settings: &Settings) -> Result<Opened, Error> {
     check_format(path, &data)?;
     let sidecar = path.join("synced");
     let (synced, noted) = Synced::open(&sidecar).map_err(|source| directory(&sidecar, source))?;
-    check_data(&data, noted.unwrap_or(0))?;
+    let copy = check_data(path, &data, noted.unwrap_or(0))?;
     let memory = Arc::new(Memory::default());
     let disk = Disk::open(&data, settings.cache, &memory)
         .map_err(|source| Error::Open { path: data.clone(), source: source.into() })?;
     let checkpoint = load(&disk, &memory)?;
     if let Some(noted) = noted.filter(|noted| *noted > checkpoint) {
-        let place = format!("{}, after recovery", data.display());
+        let kept = copy.map(|copy| format!(" (its journal is kept as {})", copy.display()));
+        let place = format!("{} after recovery{}", data.display(), kept.unwrap_or_default());
         return Err(Error::Damaged { place, synced: noted, readable: checkpoint });
+    }
+    if let Some(copy) = copy {
+        fs::remove_file(&copy).map_err(|source| directory(&copy, source))?;
     }
     synced.note(checkpoint).map_err(|source| directory(&sidecar, source))?;
     memory.published.store(checkpoint, Ordering::Release);
@@ -121,18 +125,21 @@ fn write_format(folder: &Path, path: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Checks the journals. A process killed while it made the engine's directory leaves one without
-/// version and checkpoint, which the engine would refuse for ever: it is made anew.
-fn check_data(data: &Path, noted: u64) -> Result<(), Error> {
+/// Checks the journals; gives the copy of one that was cut, if it may have to be restored.
+///
+/// A process killed while it made the engine's directory leaves one without version and
+/// checkpoint, which the engine would refuse for ever: it is made anew.
+fn check_data(folder: &Path, data: &Path, noted: u64) -> Result<Option<PathBuf>, Error> {
     let failed = |source| directory(data, source);
     if !data.try_exists().map_err(failed)? {
-        return Ok(());
+        return Ok(None);
     }
-    let last = journal::check(data, noted)?;
-    if last.is_none() && noted == 0 && !data.join("version").try_exists().map_err(failed)? {
+    let checked = journal::check(data, &folder.join("torn-journal"), noted)?;
+    let made = data.join("version").try_exists().map_err(failed)?;
+    if checked.last.is_none() && noted == 0 && !made {
         fs::remove_dir_all(data).map_err(failed)?;
     }
-    Ok(())
+    Ok(checked.copy)
 }
 
 /// Reads the `meta` keyspace into memory and gives the number of the last checkpoint.
