@@ -1,3 +1,23 @@
-//! Does: drives engine, plugins and store under tokio.
+//! Does: drives engines, plugins and the store under tokio, watches the plugin directory and
+//! serves HTTP. It contains no policy: the engine decides what happens to an event, the
+//! configuration what an operator wants.
+//!
+//! Start at [`Node::start`]; the life of an event is in `worker`.
 
+mod binding;
+mod clock;
 mod envelope;
+mod error;
+mod host;
+mod http;
+mod letters;
+mod metrics;
+mod plugins;
+mod progress;
+mod running;
+mod shared;
+mod topics;
+mod worker;
+
+pub use error::Error;
+pub use running::{Node, Settings};
