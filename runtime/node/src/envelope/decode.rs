@@ -2,10 +2,10 @@
 //! The two never disagree on whether a record is valid or who it is.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use gristmill_config::{Envelope, Format};
+use gristmill_config::{Envelope, Fields, Format, Pointer};
 use gristmill_engine::{IdHash, Instant};
 use gristmill_plugin_host::{Event, Header};
 use gristmill_store::Stored;
@@ -147,6 +147,22 @@ pub(crate) fn identify<'a>(
     let worn = unwrap(rules, record, &rules.identity)?;
     worn.time()?;
     identity(rules, record, &worn)
+}
+
+/// Type of a record for readers without a manifest: a CloudEvent's, else what the usual members
+/// of a JSON envelope say, else the topic's name.
+pub(crate) fn kind_of<'a>(topic: &'a str, stored: &'a Stored) -> Cow<'a, str> {
+    static USUAL: LazyLock<[EnvelopeRules; 2]> = LazyLock::new(|| {
+        let usual = ["/eventType", "/EventType", "/type"];
+        let kind = usual.into_iter().filter_map(Pointer::new).collect();
+        let rules =
+            |format, fields| EnvelopeRules::new(&Envelope { format, fields, id_header: None });
+        let json = Fields { kind, ..Fields::default() };
+        [rules(Format::CloudEvents, Fields::default()), rules(Format::Raw, json)]
+    });
+    let record = Record { topic, partition: 0, offset: 0, stored };
+    let read = USUAL.iter().find_map(|rules| identify(rules, &record).ok());
+    read.map_or(Cow::Borrowed(topic), |identity| identity.kind)
 }
 
 /// Reads everything the handler is told.

@@ -18,7 +18,9 @@ pub(crate) use self::dead_letter::{
     DeadLetter, DeadLetterView, Origin, OriginBuf, TimerOrigin, class_name, original_headers,
     redrive_headers, redriven,
 };
-pub(crate) use self::decode::{Decoded, EnvelopeRules, Identity, Record, decode, identify};
+pub(crate) use self::decode::{
+    Decoded, EnvelopeRules, Identity, Record, decode, identify, kind_of,
+};
 pub(crate) use self::emission::{Cause, Emitter, emission_id};
 pub(crate) use self::hash::Hasher128;
 pub(crate) use self::invalid::Invalid;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gristmill_engine::Instant;
+use gristmill_engine::{Figures, Instant};
 use gristmill_store::{Figures as StoreFigures, Space};
 use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
@@ -322,6 +322,20 @@ impl Metrics {
     /// A checkpoint is durable.
     pub(crate) fn checkpointed(&self, took: Duration) {
         self.checkpoint_duration.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
+    }
+
+    /// Sets what the engines hold of a subscription: the sum over all workers, the oldest of all.
+    pub(crate) fn set_figures(&self, subscription: &str, figures: &Figures) {
+        let set = |gauge: &IntGaugeVec, value| {
+            gauge.with_label_values(&[subscription]).set(clamp(value));
+        };
+        set(&self.lanes_active, figures.lanes_active);
+        set(&self.lanes_parked, figures.lanes_parked);
+        set(&self.parked_events, figures.parked_events);
+        set(&self.oldest_parked, figures.oldest_parked.map_or(0, |at| at.0 / 1_000));
+        set(&self.in_flight, figures.events_in_flight);
+        set(&self.retries, figures.retries_scheduled);
+        set(&self.timers, figures.timers_pending);
     }
 
     /// Sets how far a subscription is behind in one partition.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gristmill_engine::{FailureClass, Figures, Instant, Millis};
+use gristmill_engine::{FailureClass, Instant, Millis};
 use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::Metrics;
@@ -72,18 +72,6 @@ pub(crate) struct SubscriptionMetrics {
     fuel: IntCounter,
     traps: IntCounter,
     memory: IntGauge,
-    figures: FigureGauges,
-}
-
-#[derive(Debug)]
-struct FigureGauges {
-    lanes_active: IntGauge,
-    lanes_parked: IntGauge,
-    parked_events: IntGauge,
-    oldest_parked: IntGauge,
-    in_flight: IntGauge,
-    retries: IntGauge,
-    timers: IntGauge,
 }
 
 impl SubscriptionMetrics {
@@ -121,15 +109,6 @@ impl SubscriptionMetrics {
             fuel: metrics.plugin_fuel.with_label_values(&[plugin]),
             traps: metrics.plugin_traps.with_label_values(&[plugin]),
             memory: metrics.plugin_memory.with_label_values(&[plugin]),
-            figures: FigureGauges {
-                lanes_active: gauge(&metrics.lanes_active),
-                lanes_parked: gauge(&metrics.lanes_parked),
-                parked_events: gauge(&metrics.parked_events),
-                oldest_parked: gauge(&metrics.oldest_parked),
-                in_flight: gauge(&metrics.in_flight),
-                retries: gauge(&metrics.retries),
-                timers: gauge(&metrics.timers),
-            },
         }
     }
 
@@ -209,18 +188,6 @@ impl SubscriptionMetrics {
     /// Retention removed `count` events before they were read.
     pub(crate) fn skipped(&self, count: u64) {
         self.skipped.inc_by(count);
-    }
-
-    /// Sets what the engines hold: the sum over all workers, the oldest of all.
-    pub(crate) fn set_figures(&self, figures: &Figures) {
-        let gauges = &self.figures;
-        gauges.lanes_active.set(clamp(figures.lanes_active));
-        gauges.lanes_parked.set(clamp(figures.lanes_parked));
-        gauges.parked_events.set(clamp(figures.parked_events));
-        gauges.oldest_parked.set(clamp(figures.oldest_parked.map_or(0, |at| at.0 / 1_000)));
-        gauges.in_flight.set(clamp(figures.events_in_flight));
-        gauges.retries.set(clamp(figures.retries_scheduled));
-        gauges.timers.set(clamp(figures.timers_pending));
     }
 }
 

@@ -55,11 +55,9 @@ fn a_subscriptions_life_is_counted() {
     one.emitted(3);
     one.used(65_536, Some(500));
     one.used(1_024, None);
-    one.set_figures(&Figures {
-        lanes_active: 4,
-        oldest_parked: Some(Instant(5_500)),
-        ..Figures::default()
-    });
+    let oldest_parked = Some(Instant(5_500));
+    let figures = Figures { lanes_active: 4, oldest_parked, ..Figures::default() };
+    metrics.set_figures("ordering", &figures);
     assert_shows(
         &metrics,
         &[

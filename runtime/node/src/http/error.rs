@@ -1,0 +1,224 @@
+//! Owns how a request fails: status, stable code, message and hint, always as JSON. It never
+//! decides that one does.
+
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use gristmill_store::{Class, Error as StoreError, Failed};
+use serde::Serialize;
+
+use crate::envelope::Invalid;
+use crate::plugins::Refusal;
+
+/// Seconds after which a host that stops, or lacks space, may be asked again.
+const RETRY_LATER: u32 = 30;
+/// Seconds after which a busy store may be asked again.
+const RETRY_SOON: u32 = 1;
+
+/// Why a request is not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ApiError {
+    pub(super) status: StatusCode,
+    body: Body,
+    retry_after: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Body {
+    code: String,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    violations: Vec<String>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let body = Body { code: code.to_owned(), message, hint: None, violations: Vec::new() };
+        Self { status, body, retry_after: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.body.hint = Some(hint.into());
+        self
+    }
+
+    /// The stable code.
+    pub(super) fn code(&self) -> &str {
+        &self.body.code
+    }
+
+    /// The message.
+    pub(super) fn message(&self) -> &str {
+        &self.body.message
+    }
+
+    pub(super) fn no_route(method: &str, path: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "E0410", format!("nothing answers {method} {path}"))
+            .hint("GET /api/v1/openapi.json describes every path")
+    }
+
+    pub(super) fn wrong_method(method: &str, path: &str) -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "E0411",
+            format!("{path} does not answer {method}"),
+        )
+        .hint("GET /api/v1/openapi.json describes every path")
+    }
+
+    pub(super) fn body(rejection: &BytesRejection, max: u64) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let message = format!("the body is larger than {max} bytes");
+            return Self::new(StatusCode::PAYLOAD_TOO_LARGE, "E0412", message)
+                .hint("send less at once, or raise `body_bytes_max` of [http]");
+        }
+        Self::new(StatusCode::BAD_REQUEST, "E0416", "read the body: it ended early")
+    }
+
+    pub(super) fn event_too_large(topic: &str, size: u64, max: u64) -> Self {
+        let message = format!("an event of {size} bytes; topic {topic:?} takes at most {max}");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "E0413", message)
+            .hint("send a reference to the data, or raise the topic's `max_event_bytes`")
+    }
+
+    pub(super) fn parameter(name: &str, value: &str, wanted: &str) -> Self {
+        let message = format!("parameter {name:?} is {value:?}, not {wanted}");
+        Self::new(StatusCode::BAD_REQUEST, "E0415", message)
+    }
+
+    pub(super) fn json(what: &str, reason: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "E0416", format!("read {what}: {reason}"))
+    }
+
+    pub(super) fn stopping() -> Self {
+        let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "E0417", "the host is stopping")
+            .hint("send it again when the host is back");
+        error.retry_after = Some(RETRY_LATER);
+        error
+    }
+
+    pub(super) fn too_many_streams(max: usize) -> Self {
+        let message = format!("{max} event streams are open, which is all there may be");
+        let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "E0418", message)
+            .hint("close one, or raise `readers_max` of [http]");
+        error.retry_after = Some(RETRY_LATER);
+        error
+    }
+
+    pub(super) fn topic_in_use(topic: &str, by: &[String]) -> Self {
+        let message = format!("topic {topic:?} is used by {}", by.join(", "));
+        Self::new(StatusCode::CONFLICT, "E0419", message)
+            .hint("remove the subscriptions, or their manifests, first")
+    }
+
+    pub(super) fn unknown(kind: &str, name: &str, known: &[String]) -> Self {
+        let error =
+            Self::new(StatusCode::NOT_FOUND, "E0420", format!("there is no {kind} {name:?}"));
+        if known.is_empty() {
+            return error;
+        }
+        error.hint(format!("there is: {}", known.join(", ")))
+    }
+
+    pub(super) fn unknown_topic(name: &str, near: &[String]) -> Self {
+        let message = format!("there is no topic {name:?}");
+        let error = Self::new(StatusCode::NOT_FOUND, "E0414", message);
+        if near.is_empty() {
+            return error.hint("GET /api/v1/topics lists those there are");
+        }
+        error.hint(format!("did you mean {}?", near.join(" or ")))
+    }
+
+    pub(super) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "E0422", "the request was not finished")
+            .hint("the host's log says more")
+    }
+
+    pub(super) fn media_type(media: &str) -> Self {
+        let message = format!("CloudEvents as {media:?} are not understood");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "E0423", message)
+            .hint("send application/cloudevents+json, its batch form, or binary mode")
+    }
+
+    pub(super) fn no_key(pointer: &str) -> Self {
+        let message = format!("the event has no key at {pointer:?}, where its topic looks");
+        Self::new(StatusCode::BAD_REQUEST, "E0424", message)
+            .hint("send it there, as the extension `partitionkey`, or as ?key=")
+    }
+
+    pub(super) fn foreign_origin(origin: &str) -> Self {
+        let message = format!("a page of {origin} may not change this host");
+        Self::new(StatusCode::FORBIDDEN, "E0425", message)
+            .hint("call it from a server, or from a page of the same origin")
+    }
+
+    pub(super) fn header(name: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "E0403", format!("header {name:?} is not UTF-8"))
+            .hint("percent-encode what is not ASCII")
+    }
+
+    /// All violations of an invalid CloudEvent.
+    pub(super) fn invalid(invalid: Invalid) -> Self {
+        let mut error = Self::new(StatusCode::BAD_REQUEST, invalid.code, invalid.to_string());
+        error.body.violations = invalid.violations;
+        error
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let status = match (error.code(), error.class()) {
+            ("E0209", _) => StatusCode::INSUFFICIENT_STORAGE,
+            ("E0210" | "E0211", _) => StatusCode::SERVICE_UNAVAILABLE,
+            ("E0212", _) => StatusCode::CONFLICT,
+            ("E0213" | "E0214", _) => StatusCode::NOT_FOUND,
+            ("E0217", _) => StatusCode::GONE,
+            (_, Class::Reject) => StatusCode::BAD_REQUEST,
+            (_, Class::Retry | Class::Fatal) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let mut answer =
+            Self::new(status, error.code(), crate::error::chain(&error)).hint(error.hint());
+        answer.retry_after = match status {
+            StatusCode::INSUFFICIENT_STORAGE => Some(RETRY_LATER),
+            StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_SOON),
+            _ => None,
+        };
+        answer
+    }
+}
+
+impl From<Failed> for ApiError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Closed => Self::stopping(),
+            Failed::Low(error)
+            | Failed::Busy(error)
+            | Failed::Rejected(error)
+            | Failed::Io(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unknown { kind: "topic", name, known } => Self::unknown_topic(&name, &known),
+            Refusal::Unknown { kind, name, known } => Self::unknown(kind, &name, &known),
+            Refusal::Impossible(reason) => Self::new(StatusCode::CONFLICT, "E0421", reason),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = axum::Json(serde_json::json!({ "error": self.body }));
+        let mut response = (self.status, body).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

@@ -1,0 +1,153 @@
+//! Takes events in over HTTP and answers when they are durable. A request is one write: all of its
+//! events, or none.
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use gristmill_config::{Envelope, Fields, Format, KeyRule, Pointer, TopicConfig};
+use gristmill_engine::{Instant, Offset};
+use gristmill_store::{Append, Batch, Store, Stored, Topic};
+use serde::Serialize;
+
+use super::Api;
+use super::error::ApiError;
+use super::incoming::{self, Arrived, Incoming};
+use super::query::{self, Parameters};
+use crate::envelope::{EnvelopeRules, Record, decode};
+
+/// Where an event went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Placed {
+    topic: String,
+    partition: u32,
+    offset: u64,
+    id: String,
+}
+
+/// Appends one event, or a batch, to a topic.
+pub(super) async fn publish(
+    State(api): State<Api>,
+    Path(topic): Path<String>,
+    parameters: Parameters,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    if api.host.is_stopping() {
+        return Err(ApiError::stopping());
+    }
+    let parameters = parameters.only(&["key"])?;
+    let arrived = incoming::read(&headers, query::body(&api, body)?)?;
+    let topic = api.host.topic(&topic, true).await?;
+    let key = parameters.text("key");
+    match arrived {
+        Arrived::One(event) => {
+            let mut placed = append(&api, &topic, key, vec![*event]).await?;
+            let placed = placed.pop().ok_or_else(ApiError::internal)?;
+            Ok((StatusCode::ACCEPTED, axum::Json(placed)).into_response())
+        }
+        Arrived::Batch(events) => {
+            let placed = append(&api, &topic, key, events).await?;
+            let body = serde_json::json!({ "events": placed });
+            Ok((StatusCode::ACCEPTED, axum::Json(body)).into_response())
+        }
+    }
+}
+
+async fn append(
+    api: &Api,
+    topic: &Topic,
+    key: Option<&str>,
+    events: Vec<Incoming>,
+) -> Result<Vec<Placed>, ApiError> {
+    let shared = api.host.shared();
+    let settings = shared.config.topics.settings(&topic.name);
+    let now = shared.clock.now();
+    let mut ids = Vec::with_capacity(events.len());
+    let mut appends = Vec::with_capacity(events.len());
+    for mut event in events {
+        ids.push(event.id.take());
+        let key = match key {
+            Some(key) => Some(Bytes::from(key.to_owned())),
+            None => key_of(topic, settings, &mut event)?,
+        };
+        let append = Append {
+            topic: topic.id,
+            partition: Store::partition_for(topic, key.as_deref(), turn()),
+            timestamp: now,
+            key,
+            headers: event.headers,
+            payload: event.payload,
+        };
+        check_size(topic, settings, &append)?;
+        appends.push(append);
+    }
+    if appends.is_empty() {
+        return Ok(Vec::new());
+    }
+    let partitions: Vec<u32> = appends.iter().map(|append| append.partition.0).collect();
+    let batch = Batch { ingest: true, appends, changes: Vec::new() };
+    let receipt = api.host.write(batch).await?;
+    let count = u64::try_from(partitions.len()).unwrap_or(u64::MAX);
+    shared.metrics.ingested(&topic.name, count);
+    let places = ids.into_iter().zip(partitions).zip(receipt.offsets);
+    Ok(places.map(|((id, partition), offset)| placed(topic, id, partition, offset)).collect())
+}
+
+fn placed(topic: &Topic, id: Option<String>, partition: u32, offset: Offset) -> Placed {
+    let Offset(offset) = offset;
+    let topic = topic.name.clone();
+    // The id that readers will see where the producer gave none.
+    let id = id.unwrap_or_else(|| format!("{topic}/{partition}/{offset}"));
+    Placed { topic, partition, offset, id }
+}
+
+/// Turn of an event without key: events of one request and of many clients spread alike.
+fn turn() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static TURNS: AtomicU64 = AtomicU64::new(0);
+    TURNS.fetch_add(1, Ordering::Relaxed)
+}
+
+fn key_of(
+    topic: &Topic,
+    settings: &TopicConfig,
+    event: &mut Incoming,
+) -> Result<Option<Bytes>, ApiError> {
+    if let Some(key) = event.partition_key.take() {
+        return Ok(Some(Bytes::from(key)));
+    }
+    match &settings.key {
+        KeyRule::None => Ok(None),
+        KeyRule::Pointer(pointer) => pointed(topic, pointer, event)
+            .map(|key| Some(Bytes::from(key)))
+            .ok_or_else(|| ApiError::no_key(pointer.as_str())),
+    }
+}
+
+/// Text at `pointer` in the event's JSON, read exactly as handlers' rules read it.
+fn pointed(topic: &Topic, pointer: &Pointer, event: &Incoming) -> Option<String> {
+    let fields = Fields { subject: vec![pointer.clone()], ..Fields::default() };
+    let rules = EnvelopeRules::new(&Envelope { format: Format::Raw, fields, id_header: None });
+    let stored = Stored {
+        offset: Offset(0),
+        timestamp: Instant(0),
+        key: None,
+        headers: Vec::new(),
+        payload: event.payload.clone(),
+    };
+    let record = Record { topic: &topic.name, partition: 0, offset: 0, stored: &stored };
+    decode(&rules, &record).ok()?.subject.map(std::borrow::Cow::into_owned)
+}
+
+fn check_size(topic: &Topic, settings: &TopicConfig, append: &Append) -> Result<(), ApiError> {
+    let headers: usize =
+        append.headers.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+    let key = append.key.as_ref().map_or(0, Bytes::len);
+    let payload = append.payload.as_ref().map_or(0, Bytes::len);
+    let size = headers.saturating_add(key).saturating_add(payload);
+    let size = u64::try_from(size).unwrap_or(u64::MAX);
+    let max = settings.max_event_bytes.0;
+    if size > max { Err(ApiError::event_too_large(&topic.name, size, max)) } else { Ok(()) }
+}

@@ -1,0 +1,182 @@
+//! Answers operators about topics: what there is, what it holds, its records; makes and deletes
+//! them.
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use gristmill_engine::{Bytes as Size, Millis, Offset, PartitionId};
+use gristmill_store::{ReadLimit, Retention, Store, Topic, TopicSpec};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Api;
+use super::error::ApiError;
+use super::event_json::EventJson;
+use super::query::{self, Parameters, Start};
+use crate::topics;
+
+/// Records answered at once, unless asked otherwise.
+const RECORDS: usize = 100;
+/// Records answered at once at most.
+const RECORDS_MAX: usize = 1_000;
+/// Bytes of records after which no further one is answered.
+const RECORD_BYTES_MAX: Size = Size::mib(8);
+
+/// All topics but the host's own.
+pub(super) async fn list(State(api): State<Api>) -> Result<Response, ApiError> {
+    let described = api.blocking(|host| {
+        host.topics()
+            .iter()
+            .map(|topic| describe(host.store(), topic))
+            .collect::<Result<Vec<_>, _>>()
+    });
+    Ok(axum::Json(json!({ "topics": described.await? })).into_response())
+}
+
+/// One topic, with the bounds of its partitions.
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let topic = api.host.topic(&name, false).await?;
+    let used_by = api.host.users_of(topic.id);
+    let mut described = api.blocking(move |host| describe(host.store(), &topic)).await?;
+    if let Some(fields) = described.as_object_mut() {
+        fields.insert("used_by".to_owned(), json!(used_by));
+    }
+    Ok(axum::Json(described))
+}
+
+/// What a topic is to be. What is left out is as configured for topics of that name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    name: String,
+    partitions: Option<u32>,
+    retention_ms: Option<u64>,
+    retention_bytes: Option<u64>,
+    compacted: Option<bool>,
+}
+
+/// Makes a topic.
+pub(super) async fn create(
+    State(api): State<Api>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let wanted: Wanted = query::json(&api, body)?;
+    if wanted.name.starts_with(topics::INTERNAL) {
+        let wanted_name = "a name that does not begin with __: those are the host's own";
+        return Err(ApiError::parameter("name", &wanted.name, wanted_name));
+    }
+    let usual = topics::spec(&wanted.name, api.host.shared().config.topics.settings(&wanted.name));
+    let spec = TopicSpec {
+        partitions: wanted.partitions.unwrap_or(usual.partitions),
+        retention: Retention {
+            age: wanted.retention_ms.map(Millis).or(usual.retention.age),
+            bytes: wanted.retention_bytes.map(Size).or(usual.retention.bytes),
+        },
+        compacted: wanted.compacted.unwrap_or(usual.compacted),
+        ..usual
+    };
+    let described = api
+        .blocking(move |host| {
+            let topic = host.store().create_topic(spec)?;
+            describe(host.store(), &topic)
+        })
+        .await?;
+    Ok((StatusCode::CREATED, axum::Json(described)).into_response())
+}
+
+/// Deletes a topic that no subscription reads or fills.
+pub(super) async fn delete(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let topic = api.host.topic(&name, false).await?;
+    let users = api.host.users_of(topic.id);
+    if !users.is_empty() {
+        return Err(ApiError::topic_in_use(&name, &users));
+    }
+    api.blocking(move |host| host.store().delete_topic(&topic.name)).await?;
+    tracing::info!(target: "gristmill::audit", topic = name, "topic deleted");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Records of one partition from an offset or a moment on.
+pub(super) async fn records(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    parameters: Parameters,
+) -> Result<axum::Json<Value>, ApiError> {
+    let parameters = parameters.only(&["partition", "offset", "from", "limit"])?;
+    let topic = api.host.topic(&name, false).await?;
+    let partition = PartitionId(parameters.partition(topic.partitions)?.unwrap_or(0));
+    let offset = parameters.number("offset")?.map(Offset);
+    let start = parameters.start()?.unwrap_or(Start::Earliest);
+    let limit = parameters.limit(RECORDS, RECORDS_MAX)?;
+    let answer = api.blocking(move |host| {
+        let store = host.store();
+        let from = match offset {
+            Some(offset) => offset,
+            None => begin(store, &topic, partition, start)?,
+        };
+        let events = u32::try_from(limit).unwrap_or(u32::MAX);
+        let limit = ReadLimit { events, bytes: RECORD_BYTES_MAX };
+        let read = store.read(topic.id, partition, from, limit)?;
+        let bounds = store.bounds(topic.id, partition)?;
+        let next = read.last().map_or(from.max(bounds.start), |last| last.offset.next());
+        let records: Vec<_> = read
+            .iter()
+            .map(|stored| EventJson::new(&topic.name, partition.0, stored, &stored.headers))
+            .collect();
+        Ok((serde_json::to_value(records), next, bounds))
+    });
+    let (records, next, bounds) = answer.await?;
+    let records = records.map_err(|_cannot_be| ApiError::internal())?;
+    Ok(axum::Json(json!({
+        "records": records,
+        "next_offset": next.0,
+        "start_offset": bounds.start.0,
+        "end_offset": bounds.end.0,
+    })))
+}
+
+/// First offset to read where `start` says.
+pub(super) fn begin(
+    store: &Store,
+    topic: &Topic,
+    partition: PartitionId,
+    start: Start,
+) -> Result<Offset, gristmill_store::Error> {
+    match start {
+        Start::Earliest => Ok(store.bounds(topic.id, partition)?.start),
+        Start::Latest => Ok(store.bounds(topic.id, partition)?.end),
+        Start::At(moment) => store.offset_at(topic.id, partition, moment),
+    }
+}
+
+fn describe(store: &Store, topic: &Topic) -> Result<Value, gristmill_store::Error> {
+    let figures = store.topic_figures(topic.id)?;
+    let mut partitions = Vec::new();
+    for partition in (0..topic.partitions).map(PartitionId) {
+        let bounds = store.bounds(topic.id, partition)?;
+        partitions.push(json!({
+            "partition": partition.0,
+            "start_offset": bounds.start.0,
+            "end_offset": bounds.end.0,
+        }));
+    }
+    Ok(json!({
+        "name": topic.name,
+        "partitions": partitions,
+        "retention_ms": topic.retention.age.map(|age| age.0),
+        "retention_bytes": topic.retention.bytes.map(|bytes| bytes.0),
+        "compacted": topic.compacted,
+        "created_ms": topic.created.0,
+        "events": figures.events,
+        "bytes": figures.bytes.0,
+        "oldest_ms": figures.oldest.map(|oldest| oldest.0),
+    }))
+}
