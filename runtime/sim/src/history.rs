@@ -6,6 +6,9 @@ use crate::checkers::{DETERMINISM, Failure};
 use crate::script::Script;
 use crate::world::{Options, Tally, World, brief};
 
+/// Lines of the journal that a failure shows when nobody asks for more.
+const JOURNAL: usize = 100;
+
 /// A history that broke a promise.
 #[derive(Debug, Clone)]
 pub struct Broken {
@@ -36,13 +39,12 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// Runs the history of `seed` under all checkers.
+/// Runs the history of `seed` as `options` say.
 ///
 /// # Errors
 ///
 /// The first broken promise, with the end of the journal.
-pub fn run(seed: u64) -> Result<Tally, Box<Broken>> {
-    let options = Options::default();
+pub fn run(seed: u64, options: Options) -> Result<Tally, Box<Broken>> {
     World::new(Script::new(seed), options)
         .run()
         .map_err(|_| Box::new(retell(seed, options)))
@@ -76,7 +78,7 @@ pub fn probe(seed: u64, options: Options) -> Result<Tally, Failure> {
 
 /// Runs a broken history again to tell how it came to that.
 fn retell(seed: u64, options: Options) -> Broken {
-    let options = Options { journal: true, ..options };
+    let options = Options { journal: options.journal.max(JOURNAL), ..options };
     let mut world = World::new(Script::new(seed), options);
     let failure = world.run().err().unwrap_or_else(|| Failure {
         checker: DETERMINISM,

@@ -9,15 +9,17 @@ use std::time::{Duration, Instant};
 use gristmill_sim::history::{self, Broken};
 use gristmill_sim::world::{Options, Tally};
 
-const USAGE: &str = "usage: sim [--seeds N] [--seed FIRST] [--keep-going]
+const USAGE: &str = "usage: sim [--seeds N] [--seed FIRST] [--journal N] [--keep-going]
   --seeds N      histories to run, default 1000
   --seed FIRST   seed of the first, default 0; the others follow it
+  --journal N    lines a failure shows of what led to it, default 100
   --keep-going   count what breaks instead of stopping at the first";
 
 /// What to run.
 struct Call {
     first: u64,
     count: u64,
+    journal: usize,
     keep_going: bool,
 }
 
@@ -42,19 +44,21 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Call, String> {
-    let mut call = Call { first: 0, count: 1_000, keep_going: false };
+    let mut call = Call { first: 0, count: 1_000, journal: 0, keep_going: false };
     while let Some(word) = words.next() {
-        let place = match word.as_str() {
-            "--keep-going" => {
-                call.keep_going = true;
-                continue;
-            }
-            "--seed" => &mut call.first,
-            "--seeds" => &mut call.count,
-            _ => return Err(format!("unknown argument \"{word}\"")),
-        };
+        if word == "--keep-going" {
+            call.keep_going = true;
+            continue;
+        }
         let value = words.next().ok_or_else(|| format!("{word} needs a number"))?;
-        *place = value.parse().map_err(|_| format!("{word} needs a number, not \"{value}\""))?;
+        let number: u64 =
+            value.parse().map_err(|_| format!("{word} needs a number, not \"{value}\""))?;
+        match word.as_str() {
+            "--seed" => call.first = number,
+            "--seeds" => call.count = number,
+            "--journal" => call.journal = usize::try_from(number).unwrap_or(usize::MAX),
+            _ => return Err(format!("unknown argument \"{word}\"")),
+        }
     }
     Ok(call)
 }
@@ -77,7 +81,8 @@ fn survey(call: &Call) -> ExitCode {
 }
 
 fn run(call: &Call) -> Result<(), Box<Broken>> {
-    let Call { first, count, .. } = *call;
+    let Call { first, count, journal, .. } = *call;
+    let options = Options { journal, ..Options::default() };
     let begun = Instant::now();
     let mut told = begun;
     let mut sum = Tally::default();
@@ -85,14 +90,11 @@ fn run(call: &Call) -> Result<(), Box<Broken>> {
         // One in a hundred runs twice: the same seed gives the same effects.
         let seed = first.wrapping_add(done);
         let tally = if done % 100 == 0 {
-            history::run_twice(seed, Options::default())?
+            history::run_twice(seed, options)?
         } else {
-            history::run(seed)?
+            history::run(seed, Options::default()).or_else(|_| history::run(seed, options))?
         };
-        sum.steps += tally.steps;
-        sum.effects += tally.effects;
-        sum.crashes += tally.crashes;
-        sum.checkpoints += tally.checkpoints;
+        sum += tally;
         if told.elapsed() >= Duration::from_secs(1) {
             told = Instant::now();
             println!("{} of {count} seeds, {}", done + 1, rate(done + 1, &sum, begun.elapsed()));

@@ -24,6 +24,7 @@ pub(super) struct Attempts {
     running: BTreeMap<(usize, AttemptId), (Home, Instance)>,
     failures: BTreeMap<Case, u32>,
     interruptions: BTreeMap<Home, u32>,
+    forgiven: BTreeMap<Case, u32>,
 }
 
 /// What is known of an instance.
@@ -33,6 +34,8 @@ struct Count {
     counted: u32,
     last: Option<FailureClass>,
     first: Option<Instant>,
+    /// What was staged for its place.
+    staged: u32,
     /// Exhausted, and left to an operator.
     stuck: bool,
 }
@@ -45,6 +48,7 @@ impl Checker for Attempts {
     fn see(&mut self, fact: Fact<'_>, scene: Scene<'_>) -> Result<(), String> {
         self.resets.follow(fact);
         for home in self.owners.follow(fact) {
+            self.forgive(home, scene);
             self.counts.retain(|_, count| count.home != Some(home));
             self.running.retain(|_, (at, _)| *at != home);
             *self.interruptions.entry(home).or_default() += 1;
@@ -73,6 +77,7 @@ impl Attempts {
                     counted: place.figures.attempts,
                     last: None,
                     first: place.figures.first_failure,
+                    staged: place.figures.attempts,
                     stuck: place.figures.due == Instant::NEVER,
                 };
                 self.counts.insert(((home.0, place.event), Some(*sequence)), count);
@@ -86,6 +91,19 @@ impl Attempts {
             return self.fail(home, instance, *class, scene);
         }
         Ok(())
+    }
+
+    /// Parked figures that were staged and are not durable are lost with the partition: their
+    /// attempts may be made again beyond the inline budget.
+    fn forgive(&mut self, home: Home, scene: Scene<'_>) {
+        let parked = scene.durable.parked.get(&home);
+        for ((case, sequence), count) in &self.counts {
+            let Some(sequence) = sequence.filter(|_| count.home == Some(home)) else { continue };
+            let mut places = parked.into_iter().flatten();
+            let place = places.find(|((_, at), p)| *at == sequence && p.event == case.1);
+            let durable = place.map_or(0, |(_, place)| place.figures.attempts);
+            *self.forgiven.entry(*case).or_default() += count.staged.saturating_sub(durable);
+        }
     }
 
     /// An operator gives everything that waits for one its chances back.
@@ -128,7 +146,8 @@ impl Attempts {
         let limit = limit.max().unwrap_or(0).max(policy.max_attempts);
         let interruptions = self.interruptions.get(&home).copied().unwrap_or(0);
         let lives = 1 + u32::try_from(self.resets.of(home.0, instance.0.1)).unwrap_or(0);
-        let allowed = (limit + policy.inline_attempts * interruptions) * lives;
+        let forgiven = self.forgiven.get(&instance.0).copied().unwrap_or(0);
+        let allowed = (limit + policy.inline_attempts * interruptions) * lives + forgiven;
         let free = scene.script.subscription(home.0).policy.on_exhausted;
         let free = matches!(free, OnExhausted::PauseKey | OnExhausted::PauseSubscription);
         let total = *total;
@@ -153,13 +172,18 @@ impl Attempts {
         let Effect::Stage { subscription, partition, staged, .. } = effect else { return Ok(()) };
         let (home, case) = ((*subscription, *partition), (*subscription, event));
         if let Staged::Settled { parked, .. } = staged {
-            self.counts.remove(&(case, *parked));
+            // A place stays known: its end may yet be undone with its checkpoint.
+            if parked.is_none() {
+                self.counts.remove(&(case, None));
+            } else if let Some(count) = self.counts.get_mut(&(case, *parked)) {
+                count.staged = count.counted;
+            }
             return Ok(());
         }
         if let Staged::Parked { sequence, attempts, due, .. } = staged {
             let count = self.counts.remove(&(case, None)).unwrap_or_default();
             let (counted, stuck) = (count.counted, count.stuck || *due == Instant::NEVER);
-            let count = Count { home: Some(home), stuck, ..count };
+            let count = Count { home: Some(home), staged: counted, stuck, ..count };
             self.counts.insert((case, Some(*sequence)), count);
             return ensure(*attempts == counted, || {
                 format!("{case:?} is parked with {attempts} attempts, it had {counted}")
@@ -169,6 +193,7 @@ impl Attempts {
         let count = self.counts.entry((case, Some(*sequence))).or_default();
         count.stuck |= *due == Instant::NEVER;
         let counted = count.counted;
+        count.staged = counted;
         ensure(*attempts == counted, || {
             format!("{case:?} is stored with {attempts} attempts, it had {counted}")
         })

@@ -102,9 +102,9 @@ impl Order {
     }
 
     fn check(&mut self, effect: &Effect, event: EventId) -> Result<(), String> {
-        if let Effect::Invoke { subscription, partition, .. } = effect {
+        if let Effect::Invoke { subscription, partition, parked, .. } = effect {
             let home = (*subscription, *partition);
-            let ahead = self.ahead(home, event, |entry| !entry.passed);
+            let ahead = self.ahead(home, (event, parked.is_some()), |entry| !entry.passed);
             return ensure(ahead.is_none(), || {
                 format!("{event:?} is attempted while {ahead:?} of its lane is unfinished")
             });
@@ -112,15 +112,18 @@ impl Order {
         let Effect::Stage { subscription, partition, staged, .. } = effect else { return Ok(()) };
         let home = (*subscription, *partition);
         if matches!(staged, Staged::Parked { .. }) {
-            let ahead = self.ahead(home, event, |entry| !entry.passed && !entry.parked);
+            let ahead = self.ahead(home, (event, false), |entry| {
+                !entry.passed && !entry.parked
+            });
             ensure(ahead.is_none(), || {
                 format!("{event:?} is parked while {ahead:?} of its lane is ahead in memory")
             })?;
         }
-        // After a reset an event may be in its lane twice: the first is the parked one.
+        let was_parked =
+            matches!(staged, Staged::Retried { .. } | Staged::Settled { parked: Some(_), .. });
         let here = self.lanes.iter_mut().filter(|((at, _), _)| *at == home);
         let mut entries = here.flat_map(|(_, lane)| lane.iter_mut());
-        if let Some(entry) = entries.find(|e| e.event == event && !e.passed) {
+        if let Some(entry) = entries.find(|entry| entry.is(event, was_parked)) {
             entry.passed |= matches!(staged, Staged::Settled { .. });
             entry.parked |= matches!(staged, Staged::Parked { .. });
         }
@@ -131,13 +134,13 @@ impl Order {
     fn ahead(
         &self,
         home: Home,
-        event: EventId,
+        (event, parked): (EventId, bool),
         blocks: impl Fn(&Entry) -> bool,
     ) -> Option<EventId> {
         let here = self.lanes.iter().filter(|((at, _), _)| *at == home);
         // A timer is in the list once it was parked and restored; when else it joined the lane,
         // no input tells.
-        let is_it = |entry: &Entry| entry.event == event && !entry.passed;
+        let is_it = |entry: &Entry| entry.is(event, parked);
         let mut places = here.filter_map(|(_, lane)| Some((lane, lane.iter().position(is_it)?)));
         let (lane, at) = places.next()?;
         lane[..at].iter().find(|entry| blocks(entry)).map(|entry| entry.event)
@@ -171,6 +174,14 @@ impl Order {
         ensure(falls <= resets, || {
             format!("{event:?} took effect after {last:?} of its lane")
         })
+    }
+}
+
+impl Entry {
+    /// Whether it is `event`, unfinished. After a reset an event may be in its lane twice: parked,
+    /// and read again.
+    fn is(&self, event: EventId, parked: bool) -> bool {
+        self.event == event && self.parked == parked && !self.passed
     }
 }
 

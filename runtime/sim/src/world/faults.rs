@@ -159,7 +159,9 @@ impl World {
         if stored.incarnation != self.topics.topic(cursor.1).incarnation {
             return Ok(());
         }
-        let to = Offset(self.random.below(stored.next.0));
+        // A reset that nobody acted on yet is only ever exceeded.
+        let bound = self.durable.committed.get(&cursor).map_or(stored.next, |c| stored.next.min(*c));
+        let to = Offset(self.random.below(bound.0));
         // A group is reset while nobody reads.
         let home = (cursor.0, cursor.2);
         let crashes = self.tally.crashes;

@@ -2,8 +2,8 @@
 //! assignments. Faults are next door; it never judges what comes of it.
 
 use gristmill_engine::{
-    AttemptId, CheckpointId, Fetched, Generation, Input, Outcome, Position, Staged, SubscriptionId,
-    TopicId,
+    AttemptId, CheckpointId, FailureClass, Fetched, Generation, Input, Outcome, Position, Staged, SubscriptionId,
+    TopicId, Verdict,
 };
 
 use crate::checkers::{Fact, Failure};
@@ -197,9 +197,19 @@ impl World {
             let outcome = Outcome::Cancelled;
             return if late { self.feed(worker, Input::Finished { attempt, outcome }) } else { Ok(()) };
         };
-        let outcome = plugin::outcome(self.script.seed, &call, self.now, self.healed);
+        let outcome = match self.is_invalid(&call) {
+            // An event parked behind others is decoded again: it still does not hold.
+            true => Outcome::Failed { class: FailureClass::Invalid, retry_after: None },
+            false => plugin::outcome(self.script.seed, &call, self.now, self.healed),
+        };
         self.drivers[worker].end(attempt, &outcome);
         self.feed(worker, Input::Finished { attempt, outcome })
+    }
+
+    fn is_invalid(&self, call: &Call) -> bool {
+        self.topics.record(call.event).is_some_and(|record| {
+            record.verdict == Verdict::Invalid || (call.stateful && record.key.is_none())
+        })
     }
 
     fn resolve(

@@ -10,6 +10,7 @@ mod happenings;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
+use std::ops::AddAssign;
 
 use gristmill_engine::{Effect, Generation, Input, Instant, Millis, SubscriptionId, Version};
 
@@ -24,8 +25,6 @@ use crate::world::happenings::Happening;
 
 /// Inputs one history may take: over ten times what the longest need. A livelock ends here.
 const STEPS_MAX: u64 = 60_000;
-/// Lines of what happened last that a failure shows.
-const JOURNAL_MAX: usize = 400;
 /// Times an operator resumes everything before a world counts as stuck.
 const RESUMES_MAX: u32 = 60;
 
@@ -36,8 +35,8 @@ pub struct Options {
     pub planted: Option<Planted>,
     /// The one checker to ask, if not all.
     pub only: Option<&'static str>,
-    /// Whether to keep the last inputs and effects.
-    pub journal: bool,
+    /// How many of the last inputs and effects to keep.
+    pub journal: usize,
     /// Whether to digest all effects.
     pub digest: bool,
 }
@@ -55,6 +54,17 @@ pub struct Tally {
     pub checkpoints: u64,
     /// Digest of all effects, where asked for.
     pub digest: u64,
+}
+
+impl AddAssign for Tally {
+    /// The digest of a sum is that of the last.
+    fn add_assign(&mut self, other: Self) {
+        self.steps += other.steps;
+        self.effects += other.effects;
+        self.crashes += other.crashes;
+        self.checkpoints += other.checkpoints;
+        self.digest = other.digest;
+    }
 }
 
 /// A simulated world.
@@ -326,7 +336,7 @@ impl World {
     }
 
     fn record(&mut self, worker: usize, arrow: &str, what: &dyn std::fmt::Debug) {
-        if self.options.journal {
+        if self.options.journal > 0 {
             let millis = self.now.since(DAWN).0;
             let what = brief(&format!("{what:?}"));
             self.note(format!("{millis:>6} ms  worker {worker} {arrow} {what}"));
@@ -334,8 +344,8 @@ impl World {
     }
 
     fn note(&mut self, line: String) {
-        if self.options.journal {
-            if self.journal.len() == JOURNAL_MAX {
+        if self.options.journal > 0 {
+            if self.journal.len() == self.options.journal {
                 self.journal.pop_front();
             }
             self.journal.push_back(line);
