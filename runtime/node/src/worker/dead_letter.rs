@@ -4,10 +4,10 @@
 use bytes::Bytes;
 use gristmill_engine::{EventRef, FailureClass, Instant, PartitionId};
 use gristmill_plugin_host::Failure;
-use gristmill_store::Append;
+use gristmill_store::{Append, TimerRecord};
 
 use super::Worker;
-use super::part::{Content, Slot};
+use super::part::{Content, Held, Slot};
 use super::request::{CORRELATION, SET_BY, TimerContext};
 use super::stage::Place;
 use crate::Error;
@@ -58,12 +58,31 @@ fn letters_of(binding: &Binding, content: &Content) -> Option<DeadLetters> {
     source.or_else(|| binding.sources.first())?.dead_letters
 }
 
+/// What of a dead letter depends on what the event was: a record or a timer.
+struct Remains<'a> {
+    origin: Origin<'a>,
+    timer: Option<(&'a str, Instant)>,
+    event_id: String,
+    timestamp: Instant,
+    key: Option<Bytes>,
+    headers: Vec<(String, Bytes)>,
+    payload: Option<Bytes>,
+}
+
 fn compose(
     binding: &Binding,
     slot: &Slot,
     death: Death,
     (group, topic): (&str, DeadLetters),
 ) -> Append {
+    let context;
+    let remains = match &slot.content {
+        Content::Record(held) => of_record(binding, slot, held),
+        Content::Timer(timer) => {
+            context = TimerContext::read(timer);
+            of_timer(timer, &context)
+        }
+    };
     let unknown = Failure {
         class: death.class,
         retry_after: None,
@@ -84,54 +103,57 @@ fn compose(
         attempts: death.attempts,
         first_failure: death.first_failure,
         last_failure: death.last_failure,
-        event_id: &slot.told.event_id,
+        event_id: &remains.event_id,
         trace_parent: slot.told.trace_parent.as_deref(),
-        origin: Origin { topic: "", partition: 0, offset: 0 },
-        timer: None,
+        origin: remains.origin,
+        timer: remains.timer,
     };
-    match &slot.content {
-        Content::Record(held) => {
-            let origin = Origin {
-                topic: &held.origin.topic,
-                partition: held.origin.partition,
-                offset: held.origin.offset,
-            };
-            let timer = held.origin.timer.as_ref();
-            let timer = timer.map(|timer| (timer.name.as_str(), Instant(timer.due_ms)));
-            let event_id = event_id(binding, slot, held);
-            let letter = DeadLetter { origin, timer, event_id: &event_id, ..letter };
-            Append {
-                topic: topic.topic,
-                partition: PartitionId(origin.partition.checked_rem(topic.partitions).unwrap_or(0)),
-                timestamp: held.stored.timestamp,
-                key: held.stored.key.clone(),
-                headers: letter.headers(&held.stored.headers),
-                payload: held.stored.payload.clone(),
-            }
-        }
-        Content::Timer(timer) => {
-            let context = TimerContext::read(timer);
-            let origin = Origin {
-                topic: &context.topic,
-                partition: context.partition,
-                offset: context.offset,
-            };
-            let timer_of = Some((timer.name.as_str(), timer.entry.due));
-            let letter = DeadLetter { origin, timer: timer_of, ..letter };
-            Append {
-                topic: topic.topic,
-                partition: PartitionId(origin.partition.checked_rem(topic.partitions).unwrap_or(0)),
-                timestamp: timer.entry.due,
-                key: Some(timer.key.clone()),
-                headers: letter.headers(&timer_headers(&context)),
-                payload: Some(timer.payload.clone()),
-            }
-        }
+    let partition = remains.origin.partition.checked_rem(topic.partitions).unwrap_or(0);
+    Append {
+        topic: topic.topic,
+        partition: PartitionId(partition),
+        timestamp: remains.timestamp,
+        headers: letter.headers(&remains.headers),
+        key: remains.key,
+        payload: remains.payload,
+    }
+}
+
+fn of_record<'a>(binding: &Binding, slot: &Slot, held: &'a Held) -> Remains<'a> {
+    let timer = held.origin.timer.as_ref();
+    Remains {
+        origin: Origin {
+            topic: &held.origin.topic,
+            partition: held.origin.partition,
+            offset: held.origin.offset,
+        },
+        timer: timer.map(|timer| (timer.name.as_str(), Instant(timer.due_ms))),
+        event_id: event_id(binding, slot, held),
+        timestamp: held.stored.timestamp,
+        key: held.stored.key.clone(),
+        headers: held.stored.headers.clone(),
+        payload: held.stored.payload.clone(),
+    }
+}
+
+fn of_timer<'a>(timer: &'a TimerRecord, context: &'a TimerContext) -> Remains<'a> {
+    Remains {
+        origin: Origin {
+            topic: &context.topic,
+            partition: context.partition,
+            offset: context.offset,
+        },
+        timer: Some((timer.name.as_str(), timer.entry.due)),
+        event_id: context.set_by.clone(),
+        timestamp: timer.entry.due,
+        key: Some(timer.key.clone()),
+        headers: timer_headers(context),
+        payload: Some(timer.payload.clone()),
     }
 }
 
 /// The event's id: known from its call, else read from the envelope, else made from its place.
-fn event_id(binding: &Binding, slot: &Slot, held: &super::part::Held) -> String {
+fn event_id(binding: &Binding, slot: &Slot, held: &Held) -> String {
     if !slot.told.event_id.is_empty() {
         return slot.told.event_id.to_string();
     }
