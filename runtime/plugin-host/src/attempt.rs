@@ -368,6 +368,3 @@ fn change_bytes(name: &str, write: &Write) -> u64 {
 fn size(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,7 +2,7 @@
 //! as many milliseconds as its payload says, and prints what it is about to do.
 
 wit_bindgen::generate!({
-    path: ["../../../wit/deps/logging", "../../../wit/deps/config", "../../../wit", "wit"],
+    path: ["../../../wit", "wit"],
     world: "gristmill:snoop/snoop",
     generate_all,
 });

@@ -105,12 +105,14 @@ fn an_import_this_host_does_not_have() {
 
 #[test]
 fn a_handler_of_another_shape() {
-    let error = refused(&foreign(
-        "export",
-        "gristmill:plugin@0.1.0",
-        "event-handler",
-        "f: func(); handle: func(event: string);",
-    ));
+    let wit = "package gristmill:plugin@0.1.0;
+        interface event-handler { handle: func(event: string); }
+        world w { export event-handler; }";
+    let text = r#"(module
+        (func (export "gristmill:plugin/event-handler@0.1.0#handle") (param i32 i32))
+        (memory (export "memory") 1)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 0))"#;
+    let error = refused(&guests::component_of_wit(wit, "w", text));
     assert!(matches!(error, LoadError::Mismatch(_)), "{error}");
     assert_eq!(error.code(), "E0318");
 }

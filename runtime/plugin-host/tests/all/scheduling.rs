@@ -35,7 +35,7 @@ fn a_looping_guest_leaves_its_thread_to_others() {
         }
         let took = started.elapsed();
         assert!(took < timeout + Duration::from_millis(50), "{took:?}");
-        assert!(served > 50, "another guest made progress {served} times in {took:?}");
+        assert!(served > 20, "another guest made progress {served} times in {took:?}");
         let failure = looping.await.unwrap().result.unwrap_err();
         assert_eq!(failure.class, FailureClass::Timeout);
     });
