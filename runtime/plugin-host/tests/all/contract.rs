@@ -158,7 +158,7 @@ fn a_refused_emission_makes_a_rejection_class_output_but_not_a_retry() {
 fn an_unavailable_store_makes_a_retry_class_infrastructure() {
     let world = Memory { store_is_down: true, ..Memory::default() };
     let runner = runner("puppet", Limits::default());
-    assert_eq!(answers(&call_on(&runner, "get a", world.clone()))[0].contains("no disk"), true);
+    assert!(answers(&call_on(&runner, "get a", world.clone()))[0].contains("no disk"));
     let failure = call_on(&runner, "get a\nretry", world).result.unwrap_err();
     assert_eq!(failure.class, FailureClass::Infrastructure);
     assert_eq!(failure.code.as_deref(), Some("E0346"));

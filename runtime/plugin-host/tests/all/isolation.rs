@@ -15,10 +15,10 @@ fn reusing(guest: &str, reuse: u32) -> Arc<Runner> {
 fn counts(runner: &Arc<Runner>, payloads: &[&str]) -> Vec<String> {
     let count = |payload: &&str| {
         let finished = call_on(runner, payload, Memory::default());
-        if finished.result.is_err() {
-            return format!("{:?}", finished.result.unwrap_err().class);
+        match &finished.result {
+            Ok(_) => answer(&finished),
+            Err(failure) => format!("{:?}", failure.class),
         }
-        answer(&finished)
     };
     payloads.iter().map(count).collect()
 }
