@@ -119,7 +119,10 @@ fn resume(cursor: &Cursor) -> (Progression, bool) {
     if stored.incarnation != cursor.incarnation {
         let held = |offset: &Offset| *offset >= cursor.start;
         let given = cursor.committed.filter(held).or(Some(cursor.initial).filter(held));
-        return (reset(cursor, stored, given.unwrap_or(cursor.start)), true);
+        let mut begun = reset(cursor, stored, given.unwrap_or(cursor.start));
+        // No offset means what it meant: every mark of the former topic is void.
+        begun.epoch_start = Offset(0);
+        return (begun, true);
     }
     match cursor.committed {
         Some(committed) if committed < stored.next => (reset(cursor, stored, committed), true),
@@ -142,3 +145,6 @@ fn reset(cursor: &Cursor, stored: &StoredProgress, next: Offset) -> Progression 
     begun.is_dirty = true;
     begun
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,3 +60,6 @@ impl Partition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

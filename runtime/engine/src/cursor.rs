@@ -90,10 +90,20 @@ impl Progression {
         self.last = Some(offset);
         self.read = self.read.max(offset.next());
         if self.is_finished(offset) {
+            // Compaction may have emptied what lies below: nothing else would say so.
+            let reached = self.pending.first().copied().unwrap_or(self.read);
+            self.is_dirty |= reached > self.next;
+            self.next = self.next.max(reached);
+            self.settle_down();
             return false;
         }
         self.pending.insert(offset);
         true
+    }
+
+    /// Whether `offset` was fetched and is not finished.
+    pub(crate) fn is_pending(&self, offset: Offset) -> bool {
+        self.pending.contains(&offset)
     }
 
     /// Notes that a fetched offset is finished.
@@ -169,3 +179,6 @@ impl Progression {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,3 +80,6 @@ impl Partition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,3 +140,6 @@ impl Ids {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

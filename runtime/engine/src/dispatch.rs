@@ -1,6 +1,7 @@
 //! Decides whose turn it is: subscriptions in rotation, the ready lanes of each in order. It
 //! never runs anything.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::dedupe::Claim;
@@ -64,13 +65,18 @@ impl Partition {
             self.advance(scope, key);
             return;
         };
-        if let (EventRef::Timer { timer, sequence, .. }, None) = (head.origin, parked)
-            && (!self.timers.stands(timer, sequence) || (self.book.behind > 0 && is_fresh(head)))
-        {
-            lane.queue.pop_front();
-            self.withdraw_timer(scope, timer, sequence);
-            self.advance(scope, key);
-            return;
+        if let (EventRef::Timer { timer, sequence, .. }, None) = (head.origin, parked) {
+            if !self.timers.stands(timer, sequence) {
+                lane.queue.pop_front();
+                self.withdraw_timer(scope, timer, sequence);
+                self.advance(scope, key);
+                return;
+            }
+            if self.book.behind > 0 && is_fresh(head) {
+                self.withdraw_timers(scope, key);
+                self.advance(scope, key);
+                return;
+            }
         }
         let claim = match head.id {
             Some(id) => self.ids.claim(id, key, head.redriven),
@@ -92,6 +98,22 @@ impl Partition {
             }
             (Claim::Granted, Some(Err(class))) => self.give_up(scope, key, class),
             (Claim::Granted, None) => self.invoke(scope, key),
+        }
+    }
+
+    /// Takes all timers out of a lane that have not run yet: were the later ones left, they would
+    /// overtake the earlier.
+    fn withdraw_timers(&mut self, scope: &mut Scope<'_>, key: KeyHash) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let is_held =
+            |event: &Event| matches!(event.origin, EventRef::Timer { .. }) && is_fresh(event);
+        let (held, kept) = core::mem::take(&mut lane.queue).into_iter().partition(is_held);
+        lane.queue = kept;
+        let held: VecDeque<Event> = held;
+        for event in held {
+            if let EventRef::Timer { timer, sequence, .. } = event.origin {
+                self.withdraw_timer(scope, timer, sequence);
+            }
         }
     }
 
@@ -150,3 +172,6 @@ impl Partition {
 fn is_fresh(event: &Event) -> bool {
     event.attempts == 0 && event.outages == 0
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,3 +128,6 @@ enum End {
     /// It was revoked and is at rest.
     Released,
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,10 @@ use crate::{
 pub enum Effect {
     /// Call the plugin. Answered by exactly one [`Input::Finished`](crate::Input), unless
     /// cancelled. `parked` is the event's place in its parked lane when its bytes are there.
+    ///
+    /// `key` is the event's own; of a parked event, the key its lane was parked under, which is
+    /// another one where the lane is not the key's (`order` partition or none, null key). An
+    /// event loaded from parking is decoded again: one that is invalid fails with that class.
     Invoke {
         attempt: AttemptId,
         subscription: SubscriptionId,
@@ -58,7 +62,8 @@ pub enum Effect {
     PauseFetch { subscription: SubscriptionId, topic: TopicId, partition: PartitionId },
     /// Read on.
     ResumeFetch { subscription: SubscriptionId, topic: TopicId, partition: PartitionId },
-    /// The bytes of this event are not needed in memory any more.
+    /// The bytes of this event are not needed in memory any more, if they are there: follows the
+    /// staging of every outcome, parking and parked failure, records and timers alike.
     Release { subscription: SubscriptionId, event: EventRef },
     /// A revoked partition is drained and durable; it may be given back.
     Released { subscription: SubscriptionId, partition: PartitionId, generation: Generation },
@@ -76,7 +81,7 @@ pub enum Effect {
 pub enum Staged {
     /// An event reached its terminal outcome. With `mark`, its dedupe mark is written. A timer is
     /// deleted (before the attempt's own timer changes apply). With `parked`, its place in the
-    /// parked lane is deleted.
+    /// parked lane is deleted, and `key` is the key it was parked under.
     Settled {
         event: EventRef,
         key: Option<KeyHash>,
@@ -87,7 +92,8 @@ pub enum Staged {
         parked: Option<u64>,
     },
     /// An event is moved to, or appended to, a parked lane: store its bytes and these figures.
-    /// A timer is deleted from the timers: it lives in the lane now.
+    /// A timer is deleted from the timers: it lives in the lane now. `key` names the lane: the
+    /// event's key, or one of the engine's making where the lane is not the key's.
     Parked {
         event: EventRef,
         key: KeyHash,
@@ -106,7 +112,8 @@ pub enum Staged {
         first_failure: Option<Instant>,
         due: Instant,
     },
-    /// The subscription uses this plugin version from the next checkpoint on.
+    /// The subscription uses this plugin version from the next checkpoint on. Staged under
+    /// partition and generation 0, which mean nothing here; staged again after an abort.
     Upgraded { version: Version },
 }
 
@@ -114,7 +121,8 @@ pub enum Staged {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the line of each variant names its fields")]
 pub enum Terminal {
-    /// The attempt's effects apply. Its `n`-th timer setting has sequence `timer_sequence + n`.
+    /// The attempt's effects apply. Its `n`-th timer setting, from 0 and cancellations not
+    /// counted, has sequence `timer_sequence + n`.
     Succeeded { attempt: AttemptId, timer_sequence: u64 },
     /// An event with this business id is settled already.
     Duplicate,

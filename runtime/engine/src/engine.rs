@@ -197,9 +197,14 @@ impl Engine {
             return Err(Violation { what: "a record of a generation never assigned was fetched" });
         }
         if assigned != Some(fetched.generation) {
-            let event = EventRef::Record(fetched.position);
+            let at = fetched.position;
+            let present = found.partitions.get(&partition);
+            // Read again since under the present assignment, the bytes are wanted.
+            let is_held = present.is_some_and(|it| it.has_pending(at.topic, at.offset));
             effects.push(Effect::Observe(Observation::Stale { subscription }));
-            effects.push(Effect::Release { subscription, event });
+            if !is_held {
+                effects.push(Effect::Release { subscription, event: EventRef::Record(at) });
+            }
             return Ok(());
         }
         let place = (subscription, partition);

@@ -4,7 +4,10 @@
 use crate::lane::{Event, Kind, lane_of};
 use crate::partition::Partition;
 use crate::worker::{Drain, Scope};
-use crate::{EventRef, FailureClass, Fetched, Observation, Policy, Terminal, Verdict, Violation};
+use crate::{
+    EventRef, FailureClass, Fetched, Observation, Offset, Policy, Terminal, TopicId, Verdict,
+    Violation,
+};
 
 impl Partition {
     /// Takes a record of this assignment.
@@ -29,17 +32,26 @@ impl Partition {
         }
         let is_new = cursor.fetch(position.offset);
         let epoch = cursor.epoch;
+        let is_dirty = cursor.is_dirty;
         let has_caught_up = cursor.is_behind && cursor.has_caught_up();
         if is_new {
             self.take(scope, fetched, epoch);
         } else {
             scope.observe(Observation::AlreadyFinished { subscription: self.book.place.0 });
             self.book.release(scope, event);
+            if is_dirty {
+                self.book.touch(scope);
+            }
         }
         if has_caught_up {
             self.catch_up(scope, position.topic);
         }
         Ok(())
+    }
+
+    /// Whether the event at `offset` is in memory.
+    pub(crate) fn has_pending(&self, topic: TopicId, offset: Offset) -> bool {
+        self.cursors.get(&topic).is_some_and(|cursor| cursor.is_pending(offset))
     }
 
     fn take(&mut self, scope: &mut Scope<'_>, fetched: &Fetched, epoch: u32) {
@@ -101,3 +113,6 @@ pub(crate) fn foregone(kind: Kind) -> Option<Result<Terminal, FailureClass>> {
         Kind::Duplicate => Some(Ok(Terminal::Duplicate)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,8 @@ pub struct Assignment {
     pub subscription: SubscriptionId,
     /// The partition number, in all of the subscription's topics that have it.
     pub partition: PartitionId,
-    /// Greater than that of any former assignment of this partition on this worker.
+    /// Greater than that of any former assignment of this partition on this worker. What is
+    /// durable is loaded after the end of every checkpoint that had anything of that one.
     pub generation: Generation,
     /// One cursor per topic.
     pub cursors: Vec<Cursor>,

@@ -25,6 +25,9 @@ mod lane;
 mod parking;
 mod partition;
 mod retry;
+#[cfg(test)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "tests pick out what they look for")]
+mod rig;
 mod settle;
 mod subscription;
 mod timers;

@@ -309,3 +309,6 @@ impl Partition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,7 +160,7 @@ impl Default for WorkerPolicy {
 /// What a worker holds now, for metrics. Counted, not sampled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Figures {
-    /// Lanes with anything in memory.
+    /// Lanes with anything in memory that are not parked.
     pub lanes_active: u64,
     /// Lanes in durable parking.
     pub lanes_parked: u64,
@@ -170,7 +170,7 @@ pub struct Figures {
     pub oldest_parked: Option<Instant>,
     /// Attempts running.
     pub events_in_flight: u64,
-    /// Events waiting for their next attempt.
+    /// Lanes whose head waits for its next attempt, in memory or parked.
     pub retries_scheduled: u64,
     /// Timers set.
     pub timers_pending: u64,

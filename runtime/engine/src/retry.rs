@@ -153,3 +153,6 @@ fn interval(policy: &Policy, failures: u32) -> Millis {
 fn soon(now: Instant, delay: Millis) -> Instant {
     Instant(now.after(delay).0.min(Instant::NEVER.0.saturating_sub(1)))
 }
+
+#[cfg(test)]
+mod tests;

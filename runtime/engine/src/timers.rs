@@ -165,3 +165,6 @@ impl Partition {
             && self.timers.queued < u64::from(scope.desk.policy.window_events)
     }
 }
+
+#[cfg(test)]
+mod tests;
