@@ -8,6 +8,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
+#![cfg_attr(
+    test,
+    expect(
+        clippy::arithmetic_side_effects,
+        clippy::wildcard_enum_match_arm,
+        reason = "tests count small numbers and pick out the effects they look for"
+    )
+)]
 
 extern crate alloc;
 
@@ -26,7 +34,6 @@ mod parking;
 mod partition;
 mod retry;
 #[cfg(test)]
-#[expect(clippy::wildcard_enum_match_arm, reason = "tests pick out what they look for")]
 mod rig;
 mod settle;
 mod subscription;

@@ -109,7 +109,7 @@ impl Partition {
         parked.is_loaded = false;
         self.book.stage(scope, staged, Bytes(0));
         if was_loaded {
-            self.book.release(scope, event);
+            self.release_parked(scope, event);
         }
         self.index_oldest(key);
     }

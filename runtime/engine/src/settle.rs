@@ -106,7 +106,22 @@ impl Partition {
             parked,
         };
         self.book.stage(scope, staged, ending.size);
-        self.book.release(scope, event.origin);
+        if parked.is_some() {
+            self.release_parked(scope, event.origin);
+        } else {
+            self.book.release(scope, event.origin);
+        }
+    }
+
+    /// Lets go of the bytes of a parked event, unless its position was read again after a reset:
+    /// then those of the same name in memory are wanted.
+    pub(crate) fn release_parked(&self, scope: &mut Scope<'_>, event: EventRef) {
+        if let EventRef::Record(at) = event
+            && self.has_pending(at.topic, at.offset)
+        {
+            return;
+        }
+        self.book.release(scope, event);
     }
 
     /// An id is settled: its twins at the heads of lanes have their turn, to be found duplicates;

@@ -1,1 +1,97 @@
+use alloc::vec;
+use alloc::vec::Vec;
 
+use crate::rig::{PARTITION, Rig, SUBSCRIPTION, assignment, fetched, policy, record};
+use crate::{
+    Effect, Fetched, Generation, Input, Observation, Order, PartitionId, Position, SubscriptionId,
+    Terminal, TopicId, Verdict,
+};
+
+#[test]
+fn an_offset_that_is_finished_is_dropped() {
+    let mut assignment = assignment(1);
+    assignment.cursors[0].stored = Some(crate::rig::stored(3, &[(5, 6)]));
+    let mut rig = Rig::assigned(policy(), assignment);
+    for (offset, is_finished) in [(2, true), (3, false), (5, true), (6, false)] {
+        rig.fetch(fetched(offset, u128::from(offset)));
+        let finished = Observation::AlreadyFinished { subscription: SUBSCRIPTION };
+        assert_eq!(rig.observed() == [finished], is_finished, "offset {offset}");
+        assert_eq!(rig.invoked().is_empty(), is_finished, "offset {offset}");
+        assert_eq!(rig.released().is_empty(), !is_finished, "offset {offset}");
+    }
+}
+
+#[test]
+fn what_an_older_assignment_read_is_stale() {
+    let stale = Effect::Observe(Observation::Stale { subscription: SUBSCRIPTION });
+    let release = Effect::Release { subscription: SUBSCRIPTION, event: record(0) };
+    let mut rig = Rig::assigned(policy(), assignment(2));
+    rig.fetch(fetched(0, 1));
+    assert_eq!(rig.last, vec![stale.clone(), release.clone()]);
+    rig.give(Input::Lost { subscription: SUBSCRIPTION, partition: PARTITION });
+    rig.fetch(Fetched { generation: Generation(2), ..fetched(0, 1) });
+    assert_eq!(rig.last, vec![stale, release]);
+}
+
+#[test]
+fn a_driver_that_breaks_the_protocol_is_told() {
+    let at = |change: fn(&mut Fetched)| {
+        let mut fetched = fetched(1, 1);
+        change(&mut fetched);
+        fetched
+    };
+    for broken in [
+        at(|it| it.subscription = SubscriptionId(9)),
+        at(|it| it.generation = Generation(2)),
+        at(|it| it.position.partition = PartitionId(5)),
+        at(|it| it.position.topic = TopicId(9)),
+        at(|it| it.position = Position { offset: crate::Offset(0), ..it.position }),
+    ] {
+        let mut rig = Rig::new(policy());
+        rig.fetch(fetched(0, 1));
+        assert!(rig.try_give(Input::Fetched(broken.clone())).is_err(), "{broken:?}");
+    }
+}
+
+#[test]
+fn filtered_events_are_settled_at_once_unless_nothing_may_be() {
+    let filtered = Fetched { verdict: Verdict::Filtered, ..fetched(1, 1) };
+    let mut rig = Rig::new(policy());
+    rig.fetch(fetched(0, 1)).fetch(filtered.clone());
+    assert_eq!(rig.settled(), vec![(record(1), Terminal::Filtered)]);
+    let mut rig = Rig::new(policy());
+    rig.fetch(fetched(0, 1)).give(Input::StorageLow(true)).fetch(filtered);
+    assert!(rig.settled().is_empty());
+    rig.give(Input::StorageLow(false));
+    assert_eq!(rig.settled(), vec![(record(1), Terminal::Filtered)]);
+}
+
+#[test]
+fn order_decides_which_events_wait_for_each_other() {
+    let keys = [Some(1), Some(1), Some(2), None, None];
+    for (order, running) in [
+        (Order::Key, vec![0, 2, 3, 4]),
+        (Order::Partition, vec![0]),
+        (Order::None, vec![0, 1, 2, 3, 4]),
+    ] {
+        let mut rig = Rig::new(crate::Policy { order, ..policy() });
+        for (offset, key) in (0..).zip(keys) {
+            rig.fetch(Fetched { key: key.map(crate::KeyHash), ..fetched(offset, 0) });
+        }
+        let running: Vec<_> = running.into_iter().map(record).collect();
+        assert_eq!(crate::rig::invoked(&rig.all), running, "{order:?}");
+    }
+}
+
+#[test]
+fn topics_of_a_subscription_share_their_lanes() {
+    let mut assignment = assignment(1);
+    assignment.cursors.push(crate::rig::cursor(2));
+    let mut rig = Rig::assigned(policy(), assignment);
+    let mut other = fetched(0, 1);
+    other.position.topic = TopicId(2);
+    rig.fetch(fetched(0, 1)).fetch(other.clone());
+    assert!(rig.invoked().is_empty());
+    rig.succeed(record(0));
+    assert_eq!(rig.invoked(), vec![crate::EventRef::Record(other.position)]);
+}
