@@ -273,6 +273,8 @@ async fn run(
     let mut server = tokio::spawn(http::serve(listener, host, stopping.clone()));
     let space = tokio::spawn(watch_space(Arc::clone(&shared), workers.senders.clone()));
     let failed = tokio::select! {
+        // In this order: the server ends by the same word, and must not pass for the first.
+        biased;
         // A closed channel means the owner is gone: stop as if told to.
         _told = stopping.wait_for(|stop| *stop) => None,
         result = workers.results.recv() => Some(result.unwrap_or(Err(Error::WorkerGone))),
