@@ -114,6 +114,12 @@ impl Topics {
         &self.present[&topic]
     }
 
+    /// Whether this is not the topic's first life.
+    #[must_use]
+    pub fn is_recreated(&self, topic: TopicId) -> bool {
+        self.former.keys().any(|(of, _)| *of == topic)
+    }
+
     /// One partition of a topic, to read.
     ///
     /// # Panics
