@@ -23,6 +23,9 @@ use crate::{
 /// Bytes of lists and text one host call may carry beyond the largest thing it may be about.
 const HOSTCALL_BYTES: u64 = 1 << 20;
 
+/// Most handles of resources, such as pending sleeps, that an instance may hold.
+const HANDLES_MAX: usize = 10_000;
+
 /// What a handler answered, or what ended it.
 pub(crate) type Answer = wasmtime::Result<Result<(), types::Failure>>;
 
@@ -48,6 +51,7 @@ impl Instance {
         let limits = &settings.limits;
         let largest = limits.emitted_bytes.max(limits.value_bytes).saturating_add(HOSTCALL_BYTES);
         store.set_hostcall_fuel(usize::try_from(largest).unwrap_or(usize::MAX));
+        store.set_max_component_handles(HANDLES_MAX);
         store.epoch_deadline_callback(move |_store| match slice.turn() {
             Turn::Over => Err(DeadlinePassed.into()),
             Turn::Yield => Ok(UpdateDeadline::Yield(1)),

@@ -25,20 +25,35 @@ pub(crate) fn component(name: &str) -> Vec<u8> {
 
 /// A component of the world `handler` from the text of a core module.
 pub(crate) fn component_of_text(text: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(text).unwrap();
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(root().join("wit")).unwrap();
-    let world = resolve.select_world(&[package], Some("handler")).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    encoded(&module)
+    resolve.push_path(root().join("wit")).unwrap();
+    component_of(
+        resolve,
+        "package test:guest; world w { include gristmill:plugin/handler@0.1.0; }",
+        text,
+    )
 }
 
-/// A component of another contract, given as WIT, that exports nothing.
-pub(crate) fn component_of_wit(wit: &str, world: &str, text: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(text).unwrap();
+/// The same, with the imports of another package, given as WIT.
+pub(crate) fn component_with(package: &str, imports: &str, text: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
+    resolve.push_path(root().join("wit")).unwrap();
+    resolve.push_str("other.wit", package).unwrap();
+    let world = format!(
+        "package test:guest; world w {{ include gristmill:plugin/handler@0.1.0; {imports} }}"
+    );
+    component_of(resolve, &world, text)
+}
+
+/// A component of the world `w` of another contract, given as WIT.
+pub(crate) fn component_of_wit(wit: &str, text: &str) -> Vec<u8> {
+    component_of(Resolve::default(), wit, text)
+}
+
+fn component_of(mut resolve: Resolve, wit: &str, text: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(text).unwrap();
     let package = resolve.push_str("test.wit", wit).unwrap();
-    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    let world = resolve.select_world(&[package], Some("w")).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     encoded(&module)
 }

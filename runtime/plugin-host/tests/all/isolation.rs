@@ -8,8 +8,7 @@ use gristmill_plugin_host::{Limits, Runner};
 use crate::bench::{Memory, answer, call_on, runner};
 
 fn reusing(guest: &str, reuse: u32) -> Arc<Runner> {
-    let timeout = Duration::from_millis(300);
-    runner(guest, Limits { reuse, timeout, ..Limits::default() })
+    runner(guest, Limits { reuse, ..Limits::default() })
 }
 
 fn counts(runner: &Arc<Runner>, payloads: &[&str]) -> Vec<String> {
@@ -51,7 +50,8 @@ fn usage_says_whether_the_instance_was_fresh() {
 
 #[test]
 fn an_instance_is_fresh_after_a_timeout_and_after_its_memory_was_refused() {
-    let looping = reusing("endless-loop", 100);
+    let timeout = Duration::from_millis(50);
+    let looping = runner("endless-loop", Limits { reuse: 100, timeout, ..Limits::default() });
     for _ in 0..2 {
         let finished = call_on(&looping, "", Memory::default());
         assert_eq!(finished.result.unwrap_err().class, FailureClass::Timeout);

@@ -1,9 +1,9 @@
 //! What the host says of bytes that are no plugin, and of those that are.
 
-use gristmill_plugin_host::{Abi, LoadError, Runtime, RuntimeSettings};
+use gristmill_plugin_host::{Abi, Limits, LoadError, Runtime, RuntimeSettings};
 
 use crate::{
-    bench::{plugin, runtime},
+    bench::{Memory, answer, call_on, logged, plugin, runner_with, runtime},
     guests,
 };
 
@@ -27,7 +27,7 @@ fn foreign(direction: &str, package: &str, interface: &str, body: &str) -> Vec<u
         }
         _ => format!(r#"(module (func (export "{path}#f")) (memory (export "memory") 1))"#),
     };
-    guests::component_of_wit(&wit, "w", &text)
+    guests::component_of_wit(&wit, &text)
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn an_import_this_host_does_not_have() {
         (import "gristmill:plugin/telepathy@0.1.0" "f" (func))
         (func (export "gristmill:plugin/event-handler@0.1.0#f"))
         (memory (export "memory") 1))"#;
-    let error = refused(&guests::component_of_wit(wit, "w", text));
+    let error = refused(&guests::component_of_wit(wit, text));
     assert_eq!(error.code(), "E0317");
     assert!(error.to_string().contains("gristmill:plugin/telepathy@0.1.0"), "{error}");
 }
@@ -112,7 +112,7 @@ fn a_handler_of_another_shape() {
         (func (export "gristmill:plugin/event-handler@0.1.0#handle") (param i32 i32))
         (memory (export "memory") 1)
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 0))"#;
-    let error = refused(&guests::component_of_wit(wit, "w", text));
+    let error = refused(&guests::component_of_wit(wit, text));
     assert!(matches!(error, LoadError::Mismatch(_)), "{error}");
     assert_eq!(error.code(), "E0318");
 }
@@ -128,7 +128,7 @@ fn an_import_of_another_shape() {
         (func (export "gristmill:plugin/event-handler@0.1.0#f"))
         (memory (export "memory") 1)
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 0))"#;
-    let error = refused(&guests::component_of_wit(wit, "w", text));
+    let error = refused(&guests::component_of_wit(wit, text));
     assert_eq!(error.code(), "E0318");
 }
 
@@ -144,6 +144,54 @@ fn more_memories_than_a_slot_has() {
     let error = refused(&wat::parse_str(text).unwrap());
     assert_eq!(error.code(), "E0319");
     assert!(error.to_string().contains("3 memories, at most 2"), "{error}");
+}
+
+#[test]
+fn logging_without_a_version_is_the_same_logging() {
+    let package = "package wasi:logging;
+        interface logging {
+            enum level { trace, debug, info, warn, error, critical }
+            log: func(level: level, context: string, message: string);
+        }";
+    let text = r#"(module
+        (import "wasi:logging/logging" "log" (func $log (param i32 i32 i32 i32 i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 16) "hello")
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 4096)
+        (func (export "gristmill:plugin/event-handler@0.1.0#handle") (param i32) (result i32)
+            (call $log (i32.const 3) (i32.const 16) (i32.const 2) (i32.const 16) (i32.const 5))
+            (i32.const 0)))"#;
+    let component = guests::component_with(package, "import wasi:logging/logging;", text);
+    let plugin = runtime().load(&component).unwrap();
+    assert!(plugin.imports().contains(&"wasi:logging/logging".to_owned()));
+    let runner = runner_with(runtime(), &plugin, Limits::default());
+    let (lines, finished) = logged(|| call_on(&runner, "", Memory::default()));
+    finished.result.unwrap();
+    assert!(lines[0].starts_with("WARN") && lines[0].contains("message=hello"), "{lines:?}");
+}
+
+#[test]
+fn a_machine_without_room_for_the_pool_allocates_on_demand() {
+    // 10,000 slots of 64 GiB are more than the 128 TiB a process can address.
+    let settings = RuntimeSettings {
+        memory_bytes_max: 64 << 30,
+        instances_max: 10_000,
+        ..RuntimeSettings::default()
+    };
+    let (lines, runtime) = logged(|| Runtime::new(settings).unwrap());
+    assert!(!runtime.is_pooled());
+    assert!(lines[0].contains("no pool of instances"), "{lines:?}");
+    let plugin = runtime.load(&guests::component("global-counter")).unwrap();
+    let runner = runner_with(&runtime, &plugin, Limits::default());
+    assert_eq!(answer(&call_on(&runner, "", Memory::default())), "1");
+}
+
+#[test]
+fn a_runtime_without_instances_is_refused() {
+    for instances_max in [0, 10_001] {
+        let settings = RuntimeSettings { instances_max, ..RuntimeSettings::default() };
+        assert_eq!(Runtime::new(settings).unwrap_err().code(), "E0301");
+    }
 }
 
 #[test]
