@@ -26,7 +26,7 @@ const HOST_STACK_BYTES: usize = 512 << 10;
 /// Memory a slot keeps between two instances instead of giving it back to the system.
 ///
 /// Only what the guest dirtied counts: 41 KiB for Rust, 160 KiB to 1.6 MiB for Go and JavaScript.
-/// More would be kept by every slot that was ever used (source: ADR 2026-11-21, plugin host pool).
+/// More would be kept by every slot that was ever used (source: ADR 2026-11-21, plugin host calls).
 const MEMORY_BYTES_KEPT: usize = 2 << 20;
 /// The same for tables.
 const TABLE_BYTES_KEPT: usize = 256 << 10;

@@ -80,8 +80,8 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// Tries `timed` up to ten times until it takes less than `most`: other programs may hold the
 /// processor for longer than what is measured, but not every time.
 pub(crate) fn at_best_within(most: Duration, mut timed: impl FnMut() -> Duration) {
-    let times: Vec<Duration> = (0..10).map(|_| timed()).take_while(|took| *took >= most).collect();
-    assert!(times.len() < 10, "never within {most:?}: {times:?}");
+    let missed: Vec<Duration> = (0..10).map(|_| timed()).take_while(|took| *took >= most).collect();
+    assert!(missed.len() < 10, "never within {most:?}: {missed:?}");
 }
 
 /// The text of each emission to the topic `answers`.
