@@ -105,3 +105,21 @@ fn write(source: Source<'_>, level: Level, context: &str, message: &str) {
         Level::Error | Level::Critical => event!(ERROR),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::truncated;
+
+    #[test]
+    fn text_is_cut_at_the_limit_and_never_within_a_character() {
+        for (text, bytes_max, expected) in [
+            ("abcd", 4, "abcd"),
+            ("abcde", 4, "abcd"),
+            ("abcé", 5, "abcé"),
+            ("abcé", 4, "abc"),
+            ("é", 0, ""),
+        ] {
+            assert_eq!(truncated(text, bytes_max), expected, "{text} within {bytes_max}");
+        }
+    }
+}

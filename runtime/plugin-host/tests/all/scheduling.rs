@@ -113,6 +113,34 @@ fn a_thousand_calls_beyond_the_pool_wait_their_turn() {
 }
 
 #[test]
+fn many_threads_share_a_small_pool() {
+    let runtime = small(3);
+    let load = |name| runtime.load(&guests::component(name)).unwrap();
+    let (looping, counting) = (load("endless-loop"), load("global-counter"));
+    let timeout = Duration::from_millis(5);
+    let looping = runner_with(&runtime, &looping, Limits { timeout, ..Limits::default() });
+    let counting = runner_with(&runtime, &counting, Limits { reuse: 5, ..Limits::default() });
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.worker_threads(4).enable_all().build().unwrap().block_on(async {
+        let calls: Vec<_> = (0..200)
+            .map(|call| match call % 4 {
+                0 => (&looping, "", Some(FailureClass::Timeout)),
+                1 => (&counting, "trap", Some(FailureClass::Trap)),
+                _ => (&counting, "", None),
+            })
+            .map(|(runner, payload, expected)| {
+                let call = Arc::clone(runner).call(event(payload), Box::new(Memory::default()));
+                (tokio::spawn(call), expected)
+            })
+            .collect();
+        for (call, expected) in calls {
+            let finished = call.await.unwrap();
+            assert_eq!(finished.result.err().map(|failure| failure.class), expected);
+        }
+    });
+}
+
+#[test]
 fn instances_kept_for_reuse_give_way_to_others() {
     let runtime = small(2);
     let plugin = runtime.load(&guests::component("global-counter")).unwrap();
