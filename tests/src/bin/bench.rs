@@ -1,0 +1,2 @@
+//! Measures a release build of the host.
+fn main() {}

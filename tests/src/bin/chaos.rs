@@ -1,0 +1,89 @@
+//! Runs chaos from the command line and tells what it found. The exit code is 0 when nothing is
+//! wrong, 1 when something is, 2 for a bad call.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the terminal is its output")]
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use gristmill_tests::chaos::report::Report;
+use gristmill_tests::chaos::{self, Options};
+use gristmill_tests::support::component;
+use gristmill_tests::support::random::Random;
+
+/// Kills and disturbs running hosts while events flow, and counts every event.
+#[derive(Debug, Parser)]
+#[command(name = "chaos")]
+struct Args {
+    /// Events to publish at least, per scenario
+    #[arg(long, default_value_t = 100_000)]
+    events: u64,
+    /// Kills that must hit a checkpoint on its way; 0 for none
+    #[arg(long, default_value_t = 200)]
+    kills: u64,
+    /// Versions of the plugin that must come into use while events flow; 0 for none
+    #[arg(long, default_value_t = 100)]
+    swaps: u64,
+    /// Seed of the input and of the plan; the moment of a signal still varies
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Report as JSON on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let options = Options {
+        binary: component::binary("debug"),
+        events: args.events,
+        kills: args.kills,
+        swaps: args.swaps,
+        seed: args.seed.unwrap_or_else(|| Random::seed() % 1_000_000),
+    };
+    match run(&options, args.json) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("chaos: seed {}: {error:?}", options.seed);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options, json: bool) -> anyhow::Result<bool> {
+    let mut reports: Vec<Report> = Vec::new();
+    if options.kills > 0 {
+        reports.push(tell(chaos::kills(options, &mut progress)?, json));
+    }
+    if options.swaps > 0 {
+        reports.push(tell(chaos::swaps(options, &mut progress)?, json));
+    }
+    if json {
+        println!("{:#}", serde_json::Value::from_iter(reports.iter().map(Report::json)));
+    }
+    Ok(reports.iter().all(Report::is_clean))
+}
+
+fn tell(report: Report, json: bool) -> Report {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+    if !json {
+        print!("{report}");
+    }
+    report
+}
+
+/// One line that is written over; in a log, a line every tenth part.
+fn progress(scenario: &str, reached: u64, wanted: u64, events: u64) {
+    let mut out = std::io::stderr();
+    let line = format!("{scenario}: {reached} of {wanted}, {events} events");
+    if out.is_terminal() {
+        eprint!("\r\x1b[K{line}");
+        // Whoever closed the terminal does not miss it.
+        drop(out.flush());
+    } else if reached > 0 && reached.is_multiple_of((wanted / 10).max(1)) {
+        eprintln!("{line}");
+    }
+}

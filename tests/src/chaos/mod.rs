@@ -1,0 +1,169 @@
+//! Disturbs running hosts and counts every event: kills while checkpoints are on their way, swaps
+//! of the plugin while events flow. A run is right when the checker finds nothing.
+
+pub mod check;
+pub mod input;
+pub mod kill;
+pub mod producer;
+pub mod report;
+pub mod swap;
+pub mod world;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+
+use self::check::History;
+use self::input::Event;
+use self::kill::Kills;
+use self::producer::Pace;
+use self::report::Report;
+use self::world::World;
+use crate::support::random::Random;
+
+/// What to do to a host.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The host's binary.
+    pub binary: PathBuf,
+    /// Events to publish at least, per scenario.
+    pub events: u64,
+    /// Kills that must count; 0 leaves the scenario out.
+    pub kills: u64,
+    /// Versions that must come into use; 0 leaves the scenario out.
+    pub swaps: u64,
+    /// Seed of input and plan.
+    pub seed: u64,
+}
+
+/// Called now and then with the scenario, what was reached of what is wanted, and the events.
+pub type Progress<'a> = &'a mut dyn FnMut(&str, u64, u64, u64);
+
+/// Kills hosts while events flow, then reads what they left.
+///
+/// # Errors
+///
+/// When a host fails in a way that nobody asked for. What is wrong with events is in the report.
+pub fn kills(options: &Options, progress: Progress<'_>) -> Result<Report> {
+    let (world, pace, began) = (World::new(&options.binary)?, Pace::new(), Instant::now());
+    let random = Random::new(options.seed);
+    let wanted = options.kills;
+    pace.allow(options.events / (wanted + 1));
+    let (sent, kills) = with_producers(&pace, &random, || {
+        let plan = (random.fork(100), &pace);
+        let kills = kill::kill(&world, wanted, plan, |kills| {
+            let counted = kills.counted();
+            pace.allow(options.events.saturating_mul(counted + 1) / (wanted + 1));
+            progress("kills", counted, wanted, pace.count().published);
+        })?;
+        finish(&world, &pace, options.events)?;
+        Ok(kills)
+    })?;
+    let read = read(&world, sent)?;
+    Ok(conclude("kills", options.seed, (world, read), (&pace, began), (kills, 0)))
+}
+
+/// Swaps the plugin of a host while events flow, then reads what it left.
+///
+/// # Errors
+///
+/// When the host fails or refuses a version. What is wrong with events is in the report.
+pub fn swaps(options: &Options, progress: Progress<'_>) -> Result<Report> {
+    let (world, pace, began) = (World::new(&options.binary)?, Pace::new(), Instant::now());
+    let random = Random::new(options.seed);
+    let wanted = options.swaps;
+    let (sent, ()) = with_producers(&pace, &random, || {
+        let mut process = world.home.start(&[])?;
+        let client = process.must_be_ready()?;
+        pace.connect(Some(client.clone()));
+        swap::swap((&world, &client), wanted, options.events, &pace, |number| {
+            progress("swaps", number, wanted, pace.count().published);
+        })?;
+        pace.finish();
+        pace.wait_until_published();
+        World::settle(&client)?;
+        process.stop()
+    })?;
+    let read = read(&world, sent)?;
+    Ok(conclude("swaps", options.seed, (world, read), (&pace, began), (Kills::default(), wanted)))
+}
+
+/// Runs `disturb` beside one producer per source topic; returns what was acknowledged.
+fn with_producers<T>(
+    pace: &Pace,
+    random: &Random,
+    disturb: impl FnOnce() -> Result<T>,
+) -> Result<(BTreeMap<String, Vec<Event>>, T)> {
+    thread::scope(|scope| {
+        let producers: Vec<_> = (0_u64..)
+            .zip(world::SOURCES)
+            .map(|(number, topic)| {
+                let random = random.fork(number);
+                (topic, scope.spawn(move || pace.run(|| producer::produce(topic, random, pace))))
+            })
+            .collect();
+        let done = disturb();
+        if done.is_err() {
+            pace.give_up();
+        }
+        let mut sent = BTreeMap::new();
+        for (topic, producer) in producers {
+            let events = producer.join().map_err(|_| anyhow!("the producer of {topic} panicked"))?;
+            sent.insert(topic.to_owned(), events);
+        }
+        Ok((sent, done?))
+    })
+}
+
+/// Lets one more host deal with everything that is left, and end well.
+fn finish(world: &World, pace: &Pace, events: u64) -> Result<()> {
+    let mut process = world.home.start(&[])?;
+    let client = process.must_be_ready()?;
+    pace.connect(Some(client.clone()));
+    pace.allow(events);
+    pace.finish();
+    pace.wait_until_published();
+    World::settle(&client)?;
+    process.stop()
+}
+
+/// Reads everything through a host that was started anew: what it shows is what is on disk.
+fn read(world: &World, sent: BTreeMap<String, Vec<Event>>) -> Result<History> {
+    let mut process = world.home.start(&[])?;
+    let client = process.must_be_ready()?;
+    let left = World::settle(&client)?;
+    let history = world.history(&client, sent, &left)?;
+    process.stop()?;
+    Ok(history)
+}
+
+fn conclude(
+    scenario: &'static str,
+    seed: u64,
+    (world, history): (World, History),
+    (pace, began): (&Pace, Instant),
+    (kills, swaps): (Kills, u64),
+) -> Report {
+    let violations = check::check(&history);
+    let count = |length: usize| u64::try_from(length).unwrap_or(0);
+    let observed = || history.subscriptions.values();
+    let effects = observed().flat_map(|it| &it.effects).map(|it| count(it.len())).sum();
+    let letters = observed().flat_map(|it| it.letters.values().flatten());
+    let letters = letters.map(|it| count(it.len())).sum();
+    let kept = (!violations.is_empty()).then(|| world.home.keep());
+    Report {
+        scenario,
+        seed,
+        events: pace.count(),
+        effects,
+        letters,
+        kills,
+        swaps,
+        took: began.elapsed(),
+        violations,
+        kept,
+    }
+}

@@ -1,0 +1,8 @@
+//! Owns the means of tests that run real hosts: processes, HTTP, topics read whole, waiting for a
+//! condition. It decides nothing about what is right.
+
+pub mod client;
+pub mod component;
+pub mod home;
+pub mod random;
+pub mod wait;

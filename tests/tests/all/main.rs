@@ -1,0 +1,4 @@
+//! End-to-end tests on real hosts: the binary that `make build` built and the guests that
+//! `make guests` did.
+
+mod chaos;
