@@ -4,6 +4,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
+use crate::fetch::foregone;
 use crate::lane::{Event, Lane, State};
 use crate::partition::Partition;
 use crate::settle::Ending;
@@ -240,8 +241,14 @@ impl Partition {
         let is_twin = !event.redriven
             && event.first_failure.is_none()
             && event.id.is_some_and(|id| self.ids.is_settled(id));
-        if is_twin {
-            self.settle(scope, key, &event, Ending::of(Terminal::Duplicate));
+        // What needs no attempt is settled as well: a parked lane does not say so of its events.
+        let settled = match foregone(event.kind) {
+            Some(Ok(outcome)) => Some(outcome),
+            _ if is_twin => Some(Terminal::Duplicate),
+            _ => None,
+        };
+        if let Some(outcome) = settled {
+            self.settle(scope, key, &event, Ending::of(outcome));
             return;
         }
         self.leave_memory(scope, &event);
