@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use gristmill_engine::{Effect, Input, KeyHash, SubscriptionId, Version};
 
-use super::{Checker, Fact, Home, Scene, ensure};
+use super::{Checker, Fact, Home, Scene, ensure, lane_of};
 use crate::world::durable::Item;
 
 /// Watches plugin versions.
@@ -28,7 +28,7 @@ impl Checker for Upgrade {
         "upgrade"
     }
 
-    fn see(&mut self, fact: Fact<'_>, _: Scene<'_>) -> Result<(), String> {
+    fn see(&mut self, fact: Fact<'_>, scene: Scene<'_>) -> Result<(), String> {
         if let Fact::Fed { worker, input } = fact {
             self.boundary.insert(worker, false);
             if let Input::Subscribed { subscription, version, .. } = input {
@@ -43,7 +43,7 @@ impl Checker for Upgrade {
         }
         if let Fact::Durable(batch) = fact {
             for item in &batch.items {
-                self.apply(batch.worker, item)?;
+                self.apply(batch.worker, item, scene)?;
             }
         }
         let Fact::Done { worker, effect, .. } = fact else { return Ok(()) };
@@ -73,9 +73,10 @@ impl Upgrade {
         })
     }
 
-    fn apply(&mut self, worker: usize, item: &Item) -> Result<(), String> {
-        let Some(version) = item.version else { return Ok(()) };
-        let last = self.applied.insert((worker, item.home, item.key), version);
+    fn apply(&mut self, worker: usize, item: &Item, scene: Scene<'_>) -> Result<(), String> {
+        let (Some(version), Some(event)) = (item.version, item.event) else { return Ok(()) };
+        let Some(lane) = lane_of(scene, item.home, event, item.key) else { return Ok(()) };
+        let last = self.applied.insert((worker, item.home, lane), version);
         ensure(last.is_none_or(|last| last <= version), || {
             format!("{:?} was done by {version:?}, its lane had {last:?}", item.event)
         })
