@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a program that prints and may fail")]
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::Path,
     sync::mpsc,
@@ -66,7 +67,7 @@ struct Run {
 fn write(store: &Store, topic: TopicId, scope: Scope, run: Run) {
     // Two batches under way: one syncs while the next is made.
     let (tell, told) = mpsc::channel();
-    let (began, processor) = (Moment::now(), processor_time());
+    let (began, before) = (Moment::now(), processor_times());
     let now = (Settings::new("").clock)();
     let mut under_way = 0;
     for first in (0..run.events).step_by(usize::try_from(run.batch).expect("small")) {
@@ -85,8 +86,10 @@ fn write(store: &Store, topic: TopicId, scope: Scope, run: Run) {
         under_way -= 1;
     }
     report("appended with state, mark, progress", run.events, began.elapsed());
-    let used = processor_time().saturating_sub(processor);
-    println!("  processor time {:.2} s in all threads", used.as_secs_f64());
+    for (name, time) in processor_times() {
+        let used = time.saturating_sub(before.get(&name).copied().unwrap_or_default());
+        println!("  processor time of {name}: {:.2} s", used.as_secs_f64());
+    }
 }
 
 fn batch(topic: TopicId, scope: Scope, numbers: std::ops::Range<u64>, now: Instant) -> Batch {
@@ -192,9 +195,15 @@ fn resident() -> u64 {
     number.unwrap_or(0) / 1_024
 }
 
-/// Processor time of this process, at the usual hundred ticks a second.
-fn processor_time() -> Duration {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let ticks = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
-    Duration::from_millis(ticks.filter_map(|text| text.parse::<u64>().ok()).sum::<u64>() * 10)
+/// Processor time of each thread by its name, at the usual hundred ticks a second.
+fn processor_times() -> BTreeMap<String, Duration> {
+    let mut times = BTreeMap::new();
+    for thread in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let Some((name, fields)) = stat.rsplit_once(") ") else { continue };
+        let ticks = fields.split(' ').skip(11).take(2).filter_map(|text| text.parse::<u64>().ok());
+        let name = name.split_once('(').map_or("", |(_, name)| name).to_owned();
+        *times.entry(name).or_default() += Duration::from_millis(ticks.sum::<u64>() * 10);
+    }
+    times
 }

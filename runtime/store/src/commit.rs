@@ -6,14 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use fjall::{Keyspace, OwnedWriteBatch, Slice};
+use fjall::{OwnedWriteBatch, Slice};
 use gristmill_engine::{IdHash, Instant, Mark, Offset, PartitionId, SubscriptionId, TopicId};
 
 use crate::{
     Cleared, Error, Scope,
-    disk::Kind,
+    disk::{Kind, Place},
     key::{self, meta},
-    memory::{Bucket, Cells, Chunk, ChunkLimit, Log, Memory},
+    memory::{Abandoned, Bucket, Cells, Chunk, ChunkLimit, Log, Memory},
     open::{encode_bucket, encode_cells, encode_chunk},
     prepare::{Prepared, PreparedAppend, Write},
     record,
@@ -38,13 +38,20 @@ pub(crate) struct Commit<'a> {
     pub(crate) now: Instant,
     pub(crate) events: u64,
     pub(crate) after: Vec<After>,
-    items: OwnedWriteBatch,
+    items: Vec<Item>,
     growing: Vec<Growing>,
     /// Where in `growing` a partition is.
     places: HashMap<(TopicId, PartitionId), usize>,
     cells: BTreeMap<Scope, Cells>,
     next_cell: Option<u32>,
     marks: BTreeMap<u32, Marking>,
+}
+
+/// One key written or, without a value, deleted.
+struct Item {
+    place: Place,
+    key: Slice,
+    value: Option<Slice>,
 }
 
 /// A partition that gets events in this commit.
@@ -73,7 +80,7 @@ impl<'a> Commit<'a> {
             now: (shared.settings.clock)(),
             events: 0,
             after: Vec::new(),
-            items: shared.disk.database.batch(),
+            items: Vec::new(),
             growing: Vec::new(),
             places: HashMap::new(),
             cells: BTreeMap::new(),
@@ -87,16 +94,20 @@ impl<'a> Commit<'a> {
         self.items.is_empty()
     }
 
-    pub(crate) fn delete(&mut self, keyspace: &Keyspace, key: impl Into<Slice>) {
-        self.items.remove(keyspace, key.into());
+    pub(crate) fn put(&mut self, place: Place, key: impl Into<Slice>, value: impl Into<Slice>) {
+        self.items.push(Item { place, key: key.into(), value: Some(value.into()) });
+    }
+
+    pub(crate) fn delete(&mut self, place: Place, key: impl Into<Slice>) {
+        self.items.push(Item { place, key: key.into(), value: None });
     }
 
     pub(crate) fn put_meta(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.items.insert(&self.shared.disk.meta, key, value);
+        self.put(Place::Meta, key, value);
     }
 
     pub(crate) fn delete_meta(&mut self, key: Vec<u8>) {
-        self.items.remove(&self.shared.disk.meta, key);
+        self.delete(Place::Meta, key);
     }
 
     /// Adds a batch and gives the offsets of its appends. A refused batch leaves nothing behind.
@@ -158,33 +169,32 @@ impl<'a> Commit<'a> {
             chunk.add(append.size, append.timestamp)
         });
         let key = key::log(append.topic, append.partition, offset);
-        self.items.insert(&self.shared.disk.log, key, append.value);
+        self.put(Place::Log, key, append.value);
         self.events += 1;
         offset
     }
 
     fn write(&mut self, write: Write) {
-        let disk = &self.shared.disk;
         match write {
             Write::Put { scope, kind, mut key, value } => {
                 key::set_cell(&mut key, self.cells(scope).of(kind));
-                self.items.insert(disk.kind(kind), key, value);
+                self.put(kind.into(), key, value);
             }
             Write::Delete { scope, kind, mut key } => {
                 key::set_cell(&mut key, self.cells(scope).of(kind));
-                self.items.remove(disk.kind(kind), key);
+                self.delete(kind.into(), key);
             }
             Write::Expiring { scope, mut key, value, expires } => {
                 key::set_cell(&mut key, self.cells(scope).state);
-                self.items.insert(&disk.expiry, key::expiry(expires.0, &key), Slice::default());
-                self.items.insert(&disk.state, key, value);
+                self.put(Place::Expiry, key::expiry(expires.0, &key), Slice::default());
+                self.put(Place::State, key, value);
             }
             Write::Mark { scope, id, mark, at } => self.mark(scope, id, &mark, at),
             Write::Clear { subscription, partition, what } => {
                 self.clear(subscription, partition, what);
             }
-            Write::Meta { key, value: Some(value) } => self.items.insert(&disk.meta, key, value),
-            Write::Meta { key, value: None } => self.items.remove(&disk.meta, key),
+            Write::Meta { key, value: Some(value) } => self.put(Place::Meta, key, value),
+            Write::Meta { key, value: None } => self.delete(Place::Meta, key),
         }
     }
 
@@ -236,7 +246,7 @@ impl<'a> Commit<'a> {
         marking.bucket.oldest = marking.bucket.oldest.min(at.0);
         marking.bucket.youngest = marking.bucket.youngest.max(at.0);
         let value = record::encode_mark(mark, self.number);
-        self.items.insert(&self.shared.disk.marks, key::hashed(cell, id.0), value);
+        self.put(Place::Marks, key::hashed(cell, id.0), value);
     }
 
     fn clear(
@@ -266,8 +276,8 @@ impl<'a> Commit<'a> {
             for (_, kind) in choices.into_iter().filter(|(chosen, _)| *chosen) {
                 let cell = self.new_cell();
                 new.set(kind, cell);
-                let given_up = old.of(kind);
-                self.after.push(Box::new(move |memory| memory.abandon(kind, given_up)));
+                let given_up = Abandoned::Cell(kind, old.of(kind));
+                self.after.push(Box::new(move |memory| memory.abandon(given_up)));
             }
             if what.marks {
                 self.forget_marks(old.marks);
@@ -329,8 +339,34 @@ impl<'a> Commit<'a> {
             }));
         }
         let number = self.number.to_be_bytes();
-        self.items.insert(&self.shared.disk.meta, meta::CHECKPOINT, number);
-        Sealed { number: self.number, items: self.items, after: self.after, grown }
+        self.put(Place::Meta, meta::CHECKPOINT, number);
+        Sealed {
+            number: self.number,
+            items: self.sorted(),
+            after: std::mem::take(&mut self.after),
+            grown,
+        }
+    }
+
+    /// What is written, by keyspace and key, each key once as it was last set. Neighbours in the
+    /// engine's memtable are then found in the processor's cache (measured with
+    /// `examples/store_throughput.rs`: 7.7 to 6.6 µs of the writer's time per event).
+    fn sorted(&mut self) -> OwnedWriteBatch {
+        let mut items = std::mem::take(&mut self.items);
+        items.sort_by(|a, b| a.place.cmp(&b.place).then_with(|| a.key.cmp(&b.key)));
+        let disk = &self.shared.disk;
+        let mut batch = disk.database.batch();
+        let mut items = items.into_iter().peekable();
+        while let Some(Item { place, key, value }) = items.next() {
+            if items.peek().is_some_and(|next| next.place == place && next.key == key) {
+                continue;
+            }
+            match value {
+                Some(value) => batch.insert(disk.at(place), key, value),
+                None => batch.remove(disk.at(place), key),
+            }
+        }
+        batch
     }
 
     /// Notes the marks of a cell in its log, and forgets the oldest where they are too many.

@@ -13,6 +13,7 @@ use crate::{
     Error, ReadLimit, Stored,
     codec::Encoder,
     commit::Commit,
+    disk::Place,
     key::{self, meta},
     log,
     memory::{Chunk, Log, Partition},
@@ -166,7 +167,7 @@ fn remove(
         chunk.events = chunk.events.saturating_sub(1);
         chunk.bytes = chunk.bytes.saturating_sub(*size);
         count += 1;
-        commit.delete(&commit.shared.disk.log, key::log(topic, number, *offset));
+        commit.delete(Place::Log, key::log(topic, number, *offset));
     }
     for chunk in changed.values() {
         commit.put_meta(meta::chunk(topic, number, chunk.base), encode_chunk(chunk));

@@ -34,6 +34,31 @@ pub(crate) struct Disk {
     pub(crate) progress: Keyspace,
 }
 
+/// A keyspace by name; commits sort by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    Meta,
+    Log,
+    State,
+    Expiry,
+    Timers,
+    Parked,
+    Marks,
+    Progress,
+}
+
+impl From<Kind> for Place {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::State => Self::State,
+            Kind::Timers => Self::Timers,
+            Kind::Parked => Self::Parked,
+            Kind::Marks => Self::Marks,
+            Kind::Progress => Self::Progress,
+        }
+    }
+}
+
 /// Kinds of things a scope owns; each lives in a cell of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -79,12 +104,19 @@ impl Disk {
     }
 
     pub(crate) fn kind(&self, kind: Kind) -> &Keyspace {
-        match kind {
-            Kind::State => &self.state,
-            Kind::Timers => &self.timers,
-            Kind::Parked => &self.parked,
-            Kind::Marks => &self.marks,
-            Kind::Progress => &self.progress,
+        self.at(kind.into())
+    }
+
+    pub(crate) fn at(&self, place: Place) -> &Keyspace {
+        match place {
+            Place::Meta => &self.meta,
+            Place::Log => &self.log,
+            Place::State => &self.state,
+            Place::Expiry => &self.expiry,
+            Place::Timers => &self.timers,
+            Place::Parked => &self.parked,
+            Place::Marks => &self.marks,
+            Place::Progress => &self.progress,
         }
     }
 

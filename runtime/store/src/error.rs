@@ -3,7 +3,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use gristmill_engine::{Offset, PartitionId, TopicId};
+use gristmill_engine::{PartitionId, TopicId};
 
 /// Why the store could not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -138,16 +138,6 @@ pub enum Error {
         /// The limit in bytes.
         max: u64,
     },
-    /// An offset below the start of its partition was asked for where that is not allowed.
-    #[error("read offset {} of topic {}: it starts at {}", asked.0, topic.0, start.0)]
-    Removed {
-        /// The topic.
-        topic: TopicId,
-        /// What was asked for.
-        asked: Offset,
-        /// The first offset still held.
-        start: Offset,
-    },
 }
 
 /// What a caller does about an error.
@@ -181,7 +171,6 @@ impl Error {
             Self::PartitionUnknown { .. } => "E0214",
             Self::TopicInvalid { .. } => "E0215",
             Self::TooLarge { .. } => "E0216",
-            Self::Removed { .. } => "E0217",
         }
     }
 
@@ -193,8 +182,7 @@ impl Error {
             | Self::TopicUnknown { .. }
             | Self::PartitionUnknown { .. }
             | Self::TopicInvalid { .. }
-            | Self::TooLarge { .. }
-            | Self::Removed { .. } => Class::Reject,
+            | Self::TooLarge { .. } => Class::Reject,
             Self::Locked { .. }
             | Self::Directory { .. }
             | Self::Format { .. }
@@ -239,7 +227,6 @@ impl Error {
                 "use 1 to 249 of a-z A-Z 0-9 . _ - and 1 to 10000 partitions"
             }
             Self::TooLarge { .. } => "make it smaller, or keep it elsewhere and store a reference",
-            Self::Removed { .. } => "begin at the first offset still held",
         }
     }
 }

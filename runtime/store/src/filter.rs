@@ -8,7 +8,10 @@ use std::{
 
 use fjall::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
 
-use crate::{key, memory::Memory};
+use crate::{
+    key,
+    memory::{Cells, Memory},
+};
 
 /// Makes the filter of one keyspace for each compaction.
 pub(crate) struct Filters {
@@ -120,11 +123,10 @@ impl Owned {
         // Read before the scopes: a cell without marks had none up to this checkpoint.
         let published = memory.published.load(Ordering::Acquire);
         let scopes = memory.scopes();
-        let cells = scopes.cells.values().flat_map(|cells| cells.all());
+        let cells = scopes.cells.values().flat_map(Cells::all);
         let front = |cell| scopes.marks.get(&cell).and_then(|log| log.buckets.front());
-        let first = |cell| match marks {
-            true => front(cell).map_or(published + 1, |bucket| bucket.first),
-            false => 0,
+        let first = |cell| {
+            if marks { front(cell).map_or(published + 1, |bucket| bucket.first) } else { 0 }
         };
         let held = cells.map(|cell| (cell, first(cell))).collect();
         Self { held, next: scopes.next_cell, marks }

@@ -22,8 +22,8 @@ pub(crate) struct Memory {
     pub(crate) ready: AtomicBool,
     /// The last checkpoint readers can see; stored after everything else of it.
     pub(crate) published: AtomicU64,
-    /// Cells given up whose tables are still to be dropped.
-    abandoned: Mutex<Vec<(Kind, u32)>>,
+    /// What nobody owns any more and whose tables are still to be dropped.
+    abandoned: Mutex<Vec<Abandoned>>,
 }
 
 impl Memory {
@@ -44,13 +44,13 @@ impl Memory {
         self.scopes.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that nobody owns a cell any more.
-    pub(crate) fn abandon(&self, kind: Kind, cell: u32) {
-        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push((kind, cell));
+    /// Notes that nobody owns something any more.
+    pub(crate) fn abandon(&self, what: Abandoned) {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
-    /// Takes the cells given up since the last call.
-    pub(crate) fn take_abandoned(&self) -> Vec<(Kind, u32)> {
+    /// Takes what was given up since the last call.
+    pub(crate) fn take_abandoned(&self) -> Vec<Abandoned> {
         std::mem::take(&mut *self.abandoned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -59,6 +59,13 @@ impl Memory {
         let found = self.topics().by_id.get(&topic).map(Arc::clone);
         found.ok_or_else(|| Error::TopicUnknown { topic: topic.0.to_string() })
     }
+}
+
+/// Something whose keys are all dead. Forgotten at a restart: compaction finds it later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Abandoned {
+    Topic(TopicId),
+    Cell(Kind, u32),
 }
 
 /// All topics.
@@ -342,7 +349,7 @@ mod tests {
     #[test]
     fn a_chunk_is_full_at_its_limit_and_not_before() {
         // Retention bytes, retention age, events put in, their size, time passed, full.
-        let rows: &[(Option<u64>, Option<u64>, u64, u64, u64, bool)] = &[
+        let rows = [
             (None, None, 0, 0, u64::MAX, false),
             (None, None, 1, 1_048_575, 0, false),
             (None, None, 1, 1_048_576, 0, true),
@@ -356,7 +363,7 @@ mod tests {
             (Some(1), Some(1), 1, 1, 0, true),
         ];
         for row in rows {
-            let (bytes, age, events, size, passed, full) = *row;
+            let (bytes, age, events, size, passed, full) = row;
             let mut chunk = Chunk::empty(0, Instant(0));
             for _ in 0..events {
                 chunk.add(size, Instant(5));

@@ -179,9 +179,10 @@ fn load(disk: &Disk, memory: &Memory) -> Result<u64, Error> {
                 cleaned.push((topic, partition, from.u64()?, from.u64()?));
             }
             meta::SUBSCRIPTION => {
-                let name = String::from_utf8(rest.to_vec());
-                let name = name.map_err(|_| from.corrupt("a subscription is not UTF-8"))?;
-                scopes.subscriptions.insert(name, from.u32()?);
+                let Ok(name) = std::str::from_utf8(rest) else {
+                    return Err(from.corrupt("a subscription is not UTF-8"));
+                };
+                scopes.subscriptions.insert(name.to_owned(), from.u32()?);
             }
             meta::SCOPE => {
                 let (subscription, partition) = (at.u32()?, at.u32()?);

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use fjall::AbstractTree;
 use gristmill_engine::{Offset, PartitionId, TopicId};
 
-use crate::{Error, key, retain::Removed, shared::Shared};
+use crate::{Error, key, memory::Abandoned, retain::Removed, shared::Shared};
 
 /// Bytes removed from a partition before its tables are looked at: a table is about this large.
 const DROP: u64 = 16 * 1_024 * 1_024;
@@ -26,8 +26,6 @@ const OVERHEAD: u64 = 40;
 pub(crate) struct Reclaim {
     /// New start and bytes removed since tables were last dropped.
     trimmed: BTreeMap<(TopicId, PartitionId), (u64, u64)>,
-    /// Topics that were there at the last look.
-    topics: Vec<TopicId>,
     /// Bytes of the log on disk after it was last compacted as a whole.
     settled: u64,
 }
@@ -49,24 +47,27 @@ impl Reclaim {
             source: fjall::Error::from(source).into(),
         };
         let log = &shared.disk.log;
-        let mut worth = std::mem::take(&mut self.trimmed);
-        self.trimmed = worth.split_off_where(|(_, bytes)| *bytes < DROP);
+        let (worth, later) = std::mem::take(&mut self.trimmed)
+            .into_iter()
+            .partition(|(_, (_, bytes))| *bytes >= DROP);
+        self.trimmed = later;
+        let worth: BTreeMap<_, _> = worth;
         for ((topic, partition), (start, _)) in worth {
             let from = key::log(topic, partition, Offset(0));
             let to = key::log(topic, partition, Offset(start));
             log.tree.drop_range(from..to).map_err(failed)?;
         }
-        let now: Vec<TopicId> = shared.memory.topics().by_id.keys().copied().collect();
-        for topic in std::mem::replace(&mut self.topics, now) {
-            if self.topics.binary_search(&topic).is_err() {
-                log.tree
-                    .drop_range(key::pair(topic.0, 0)..=key::pair(topic.0, u32::MAX))
-                    .map_err(failed)?;
+        for what in shared.memory.take_abandoned() {
+            match what {
+                Abandoned::Topic(topic) => {
+                    let range = topic.0.to_be_bytes()..topic.0.saturating_add(1).to_be_bytes();
+                    log.tree.drop_range(range).map_err(failed)?;
+                }
+                Abandoned::Cell(kind, cell) => {
+                    let range = cell.to_be_bytes()..cell.saturating_add(1).to_be_bytes();
+                    shared.disk.kind(kind).tree.drop_range(range).map_err(failed)?;
+                }
             }
-        }
-        for (kind, cell) in shared.memory.take_abandoned() {
-            let range = cell.to_be_bytes()..cell.saturating_add(1).to_be_bytes();
-            shared.disk.kind(kind).tree.drop_range(range).map_err(failed)?;
         }
         self.compact(shared)
     }
@@ -92,19 +93,5 @@ impl Reclaim {
         shared.disk.log.major_compact().map_err(failed)?;
         self.settled = shared.disk.log.disk_space();
         Ok(())
-    }
-}
-
-/// Splitting a map by its values.
-trait SplitOff<K, V> {
-    /// Takes the entries out whose value passes.
-    fn split_off_where(&mut self, passes: impl Fn(&V) -> bool) -> BTreeMap<K, V>;
-}
-
-impl<K: Ord + Clone, V> SplitOff<K, V> for BTreeMap<K, V> {
-    fn split_off_where(&mut self, passes: impl Fn(&V) -> bool) -> BTreeMap<K, V> {
-        let (out, rest) = std::mem::take(self).into_iter().partition(|(_, value)| passes(value));
-        *self = rest;
-        out
     }
 }

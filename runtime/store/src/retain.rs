@@ -5,7 +5,6 @@ use std::sync::{Arc, atomic::Ordering};
 use gristmill_engine::{Instant, PartitionId, TopicId};
 
 use crate::{
-    Error,
     commit::Commit,
     key::meta,
     memory::{Chunk, Log},
@@ -80,9 +79,9 @@ fn shrink(partitions: &[Vec<Chunk>], counts: &mut [usize], limit: u64) {
 }
 
 /// Removes what retention removes now. Runs on the writer, where nothing grows meanwhile.
-pub(crate) fn trim(commit: &mut Commit<'_>, topic: TopicId) -> Result<Vec<Removed>, Error> {
+pub(crate) fn trim(commit: &mut Commit<'_>, topic: TopicId) -> Vec<Removed> {
     // Deleted since it was found due: nothing is left to do.
-    let Ok(log) = commit.shared.memory.log(topic) else { return Ok(Vec::new()) };
+    let Ok(log) = commit.shared.memory.log(topic) else { return Vec::new() };
     let mut removed = Vec::new();
     for ((number, partition), count) in log.numbered().zip(plan(&log, commit.now)) {
         if count == 0 {
@@ -110,5 +109,5 @@ pub(crate) fn trim(commit: &mut Commit<'_>, topic: TopicId) -> Result<Vec<Remove
             }
         }));
     }
-    Ok(removed)
+    removed
 }

@@ -70,8 +70,8 @@ impl Shared {
             }
         }
         let size = batch.size;
-        if let Err((Work::Batch(_, done), error)) =
-            self.queue.try_push(Work::Batch(batch, done), size)
+        if let Err(refused) = self.queue.try_push(Work::Batch(batch, done), size)
+            && let (Work::Batch(_, done), error) = *refused
         {
             done(Err(failed(error)));
         }
@@ -117,13 +117,13 @@ impl Queue {
     }
 
     fn push(&self, work: Work, size: u64) -> Result<(), Error> {
-        self.try_push(work, size).map_err(|(_, error)| error)
+        self.try_push(work, size).map_err(|refused| refused.1)
     }
 
-    fn try_push(&self, work: Work, size: u64) -> Result<(), (Work, Error)> {
+    fn try_push(&self, work: Work, size: u64) -> Result<(), Box<(Work, Error)>> {
         let mut waiting = self.lock();
         if let Some(error) = &waiting.ended {
-            return Err((work, error.clone()));
+            return Err(Box::new((work, error.clone())));
         }
         waiting.work.push_back(work);
         waiting.bytes = waiting.bytes.saturating_add(size);

@@ -265,7 +265,7 @@ impl Store {
         }
         prepare::limit("name of a subscription", name.len(), prepare::NAME_MAX)?;
         let name = name.to_owned();
-        self.0.shared.run(move |commit| topics::subscription(commit, name))
+        self.0.shared.run(move |commit| Ok(topics::subscription(commit, name)))
     }
 
     /// All subscriptions ever named, by name.

@@ -6,8 +6,12 @@ use std::sync::Arc;
 use gristmill_engine::{SubscriptionId, TopicId};
 
 use crate::{
-    Error, Topic, TopicSpec, TopicUpdate, commit::Commit, key::meta, memory::Log,
-    open::encode_topic, topic,
+    Error, Topic, TopicSpec, TopicUpdate,
+    commit::Commit,
+    key::meta,
+    memory::{Abandoned, Log},
+    open::encode_topic,
+    topic,
 };
 
 pub(crate) fn create(commit: &mut Commit<'_>, spec: TopicSpec) -> Result<Topic, Error> {
@@ -58,6 +62,8 @@ pub(crate) fn delete(commit: &mut Commit<'_>, name: &str) -> Result<TopicId, Err
         let mut topics = memory.topics_mut();
         topics.by_name.remove(&topic.name);
         topics.by_id.remove(&topic.id);
+        drop(topics);
+        memory.abandon(Abandoned::Topic(topic.id));
     }));
     Ok(gone)
 }
@@ -83,10 +89,10 @@ fn find(commit: &Commit<'_>, name: &str) -> Result<Arc<Log>, Error> {
 }
 
 /// Numbers a subscription on its first use.
-pub(crate) fn subscription(commit: &mut Commit<'_>, name: String) -> Result<SubscriptionId, Error> {
+pub(crate) fn subscription(commit: &mut Commit<'_>, name: String) -> SubscriptionId {
     let scopes = commit.shared.memory.scopes();
     if let Some(known) = scopes.subscriptions.get(&name) {
-        return Ok(SubscriptionId(*known));
+        return SubscriptionId(*known);
     }
     let (number, cell) = (scopes.next_subscription, scopes.next_cell);
     drop(scopes);
@@ -98,5 +104,5 @@ pub(crate) fn subscription(commit: &mut Commit<'_>, name: String) -> Result<Subs
         scopes.subscriptions.insert(name, number);
         scopes.next_subscription = number + 1;
     }));
-    Ok(SubscriptionId(number))
+    SubscriptionId(number)
 }

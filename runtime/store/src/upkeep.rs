@@ -15,6 +15,7 @@ use crate::{
     Error,
     commit::Commit,
     compact,
+    disk::Place,
     key::{self, meta},
     memory::Log,
     reclaim::Reclaim,
@@ -108,11 +109,11 @@ impl Upkeep {
         for log in &logs {
             if retain::due(log, now) {
                 let id = log.topic().id;
-                let removed = shared.run(move |commit| retain::trim(commit, id))?;
+                let removed = shared.run(move |commit| Ok(retain::trim(commit, id)))?;
                 reclaim.trimmed(id, &removed);
             }
         }
-        self.expire_marks(shared, now)?;
+        expire_marks(shared, now)?;
         self.slices(pace, || expire_state(shared, now))?;
         for log in logs.iter().filter(|log| log.topic().compacted) {
             for (number, _) in log.numbered() {
@@ -151,27 +152,27 @@ impl Upkeep {
         }
         pass.finish(shared)
     }
+}
 
-    /// Forgets marks that are older than they need be.
-    fn expire_marks(&self, shared: &Shared, now: Instant) -> Result<(), Error> {
-        let age = shared.settings.marks_age;
-        let mut gone: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
-        for (cell, log) in &shared.memory.scopes().marks {
-            let old = |youngest: u64| now.since(Instant(youngest)) >= age;
-            let firsts = log.buckets.iter().take_while(|bucket| old(bucket.youngest));
-            let firsts: Vec<u64> = firsts.map(|bucket| bucket.first).collect();
-            if !firsts.is_empty() {
-                gone.insert(*cell, firsts);
-            }
+/// Forgets marks that are older than they need be.
+fn expire_marks(shared: &Shared, now: Instant) -> Result<(), Error> {
+    let age = shared.settings.marks_age;
+    let mut gone: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+    for (cell, log) in &shared.memory.scopes().marks {
+        let old = |youngest: u64| now.since(Instant(youngest)) >= age;
+        let firsts = log.buckets.iter().take_while(|bucket| old(bucket.youngest));
+        let firsts: Vec<u64> = firsts.map(|bucket| bucket.first).collect();
+        if !firsts.is_empty() {
+            gone.insert(*cell, firsts);
         }
-        if gone.is_empty() {
-            return Ok(());
-        }
-        shared.run(move |commit| {
-            forget_marks(commit, gone);
-            Ok(())
-        })
     }
+    if gone.is_empty() {
+        return Ok(());
+    }
+    shared.run(move |commit| {
+        forget_marks(commit, gone);
+        Ok(())
+    })
 }
 
 fn forget_marks(commit: &mut Commit<'_>, gone: BTreeMap<u32, Vec<u64>>) {
@@ -234,10 +235,10 @@ fn expire(
         .expired
         .fetch_add(u64::try_from(values.len()).unwrap_or(0), Ordering::Relaxed);
     for value in values {
-        commit.delete(&disk.state, value);
+        commit.delete(Place::State, value);
     }
     for (_, row) in due {
-        commit.delete(&disk.expiry, row);
+        commit.delete(Place::Expiry, row);
     }
     Ok(())
 }

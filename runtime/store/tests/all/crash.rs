@@ -123,7 +123,7 @@ fn batch(topic: TopicId, scope: Scope, number: u64, size: usize) -> Batch {
     let partition = PartitionId(u32::try_from(number % PARTITIONS).expect("small"));
     let mut payload = text.to_vec();
     let mut random = Random::new(number);
-    payload.resize_with(payload.len() + size, || random.below(256) as u8);
+    payload.resize_with(payload.len() + size, || random.byte());
     let append = Append {
         topic,
         partition,
@@ -265,7 +265,8 @@ fn killed_while_tables_and_journals_turn_over_it_keeps_what_it_acknowledged() {
         last = check(folder.path(), acked.max(last), &format!("round {round}"));
     }
     assert!(last >= 600, "{last} batches of 200 kB");
-    assert!(folder.path().join("data/1.jnl").exists(), "journals turned over");
+    let journal = |number: u64| folder.path().join(format!("data/{number}.jnl"));
+    assert!((1..9).any(|number| journal(number).exists()), "journals turned over");
 }
 
 #[test]

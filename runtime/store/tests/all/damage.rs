@@ -11,7 +11,7 @@ use gristmill_engine::{Offset, TopicId};
 use gristmill_store::{Batch, Class, Error, Retention, Store};
 use tempfile::TempDir;
 
-use crate::world::{Clock, World, event, offsets, read_all, settings, submit};
+use crate::world::{Clock, Random, World, event, offsets, read_all, settings, submit};
 
 const EARLY: u64 = 20;
 const LATE: u64 = 40;
@@ -234,17 +234,17 @@ fn damage_in_a_journal_that_is_not_the_last_stops_the_store() {
     let topic = world.topic("t", 1, Retention::default()).id;
     let path = journal(world.folder.path());
     let next = path.with_file_name("1.jnl");
-    let mut events = 0;
+    let (mut events, mut random) = (0, Random::new(1));
     while !next.exists() {
         assert!(events < 3_000, "no second journal after {events} events of 100 kB");
-        let payload: Vec<u8> = (0..100_000_u32).map(|at| (at * 31 + events) as u8).collect();
+        let payload: Vec<u8> = (0..100_000).map(|_| random.byte()).collect();
         let append =
             gristmill_store::Append { payload: Some(payload.into()), ..event(topic, 0, "key", "") };
         submit(world.store(), Batch { appends: vec![append], ..Batch::default() })
             .expect("durable");
         events += 1;
     }
-    assert_eq!(read_all(world.store(), topic, 0).len() as u32, events);
+    assert_eq!(read_all(world.store(), topic, 0).len(), events);
     world.store = None;
     assert!(path.exists(), "the first journal is still needed");
     let file = OpenOptions::new().read(true).write(true).open(&path).expect("opens");

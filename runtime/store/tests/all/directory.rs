@@ -167,3 +167,13 @@ fn a_closed_store_answers_reads_and_refuses_writes() {
     world.reopen();
     assert_eq!(crate::world::read_all(world.store(), topic, 0).len(), 1);
 }
+
+#[test]
+fn every_code_has_its_page() {
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors");
+    for number in 201..=216 {
+        let page = pages.join(format!("E0{number}.md"));
+        let text = fs::read_to_string(&page).unwrap_or_else(|error| panic!("{page:?}: {error}"));
+        assert!(text.starts_with(&format!("# E0{number}: ")), "{page:?}");
+    }
+}

@@ -14,8 +14,8 @@ use gristmill_store::{
 
 use crate::world::{Random, World, read_all, scope, submit};
 
-const PARTITIONS: u64 = 2;
-const SCOPES: u64 = 3;
+const PARTITIONS: u32 = 2;
+const SCOPES: u32 = 3;
 
 #[derive(Default)]
 struct Memory {
@@ -34,11 +34,15 @@ struct Model {
 }
 
 fn bytes(random: &mut Random, length: u64) -> Bytes {
-    (0..random.below(length + 1)).map(|_| (random.below(3) * 127) as u8).collect()
+    (0..random.below(length + 1)).map(|_| [0, 127, 255][index(random, 3)]).collect()
+}
+
+fn index(random: &mut Random, bound: usize) -> usize {
+    usize::try_from(random.below(bound as u64)).expect("small")
 }
 
 fn some_scope(random: &mut Random) -> Scope {
-    scope(random.below(SCOPES) as u32, random.below(2) as u32)
+    scope(random.small(SCOPES), random.small(2))
 }
 
 fn timer(random: &mut Random) -> TimerRecord {
@@ -66,7 +70,7 @@ fn parked(random: &mut Random, scope: Scope, sequence: u64) -> ParkedRecord {
     let event = ParkedEvent {
         sequence,
         event,
-        attempts: random.below(9) as u32,
+        attempts: random.small(9),
         first_failure: (random.below(2) == 0).then(|| Instant(random.next())),
         due: Instant(random.next()),
         size: Size(random.next()),
@@ -78,9 +82,9 @@ fn parked(random: &mut Random, scope: Scope, sequence: u64) -> ParkedRecord {
 
 impl Model {
     fn append(&mut self, random: &mut Random, now: Instant) -> Option<Append> {
-        let place = random.below(self.topics.len().max(1) as u64) as usize;
+        let place = index(random, self.topics.len().max(1));
         let (topic, partitions) = self.topics.values_mut().nth(place)?;
-        let partition = random.below(PARTITIONS) as u32;
+        let partition = random.small(PARTITIONS);
         let events = &mut partitions[partition as usize];
         let key = (random.below(3) > 0).then(|| bytes(random, 8));
         let payload = (random.below(5) > 0).then(|| bytes(random, 600));
@@ -129,19 +133,19 @@ impl Model {
                 let id = IdHash(u128::from(random.below(50)));
                 let offset = Offset(random.next());
                 let position = Position { topic: TopicId(1), partition: PartitionId(1), offset };
-                let mark = Mark { position, epoch: random.below(9) as u32 };
+                let mark = Mark { position, epoch: random.small(9) };
                 memory.marks.insert(id, mark);
                 Change::MarkSet { scope, id, mark, at: now }
             }
             8 => {
                 let progress = StoredProgress {
                     incarnation: u128::from(random.next()),
-                    epoch: random.below(9) as u32,
+                    epoch: random.small(9),
                     epoch_start: Offset(random.next()),
                     next: Offset(random.next()),
                     finished: vec![],
                 };
-                let topic = TopicId(random.below(5) as u32);
+                let topic = TopicId(random.small(5));
                 memory.progress.insert(topic, progress.clone());
                 Change::Progress { scope, topic, progress }
             }
@@ -159,7 +163,7 @@ impl Model {
                 Change::ParkedPut { scope, lane, record }
             }
             1 => {
-                let attempts = random.below(9) as u32;
+                let attempts = random.small(9);
                 let (due, error) = (Instant(random.next()), random.below(9).to_string());
                 if let Some(record) = memory.parked.get_mut(&(lane, sequence)) {
                     record.event.attempts = attempts;
@@ -295,7 +299,7 @@ fn history(seed: u64) {
     let mut model = Model::default();
     // The store numbers subscriptions in the order they come.
     for number in 0..SCOPES {
-        assert_eq!(u64::from(world.scope(&number.to_string(), 0).subscription.0), number);
+        assert_eq!(world.scope(&number.to_string(), 0).subscription.0, number);
     }
     for step in 0..120 {
         let what = format!("SEED={seed} step {step}");
@@ -305,8 +309,8 @@ fn history(seed: u64) {
                 if model.topics.remove(&name).is_some() {
                     world.store().delete_topic(&name).expect("deleted");
                 } else {
-                    let topic = world.topic(&name, PARTITIONS as u32, Retention::default()).id;
-                    model.topics.insert(name, (topic, vec![vec![]; PARTITIONS as usize]));
+                    let topic = world.topic(&name, PARTITIONS, Retention::default()).id;
+                    model.topics.insert(name, (topic, vec![vec![], vec![]]));
                 }
             }
             1 => world.store().maintain().expect("maintains"),

@@ -1,5 +1,7 @@
 //! Retention: by age and by size, at the limit and past it.
 
+use std::time::{Duration, Instant};
+
 use gristmill_engine::{Bytes as Size, Millis, Offset, PartitionId};
 use gristmill_store::{Retention, TopicUpdate};
 
@@ -118,10 +120,14 @@ fn what_is_removed_gives_its_disk_space_back() {
     world.fill(other, 0, 10, 10);
     world.store().maintain().expect("maintains");
     world.reopen();
-    world.store().maintain().expect("maintains");
+    // The engine moves events from memory into tables when it likes; wait until it is quiet.
     let left = world.folder.path().join("data/keyspaces");
-    let bytes = size(&left);
-    assert!(bytes < 60_000_000, "{bytes} bytes of tables after 120 MB were removed");
+    let began = Instant::now();
+    while size(&left) >= 60_000_000 {
+        world.store().maintain().expect("maintains");
+        assert!(began.elapsed() < Duration::from_secs(60), "{} bytes are left", size(&left));
+        std::thread::yield_now();
+    }
     assert_eq!(read_all(world.store(), other, 0).len(), 10);
 }
 
@@ -130,7 +136,8 @@ fn size(folder: &std::path::Path) -> u64 {
     entries
         .map(|entry| {
             let entry = entry.expect("an entry");
-            let meta = entry.metadata().expect("metadata");
+            // A table may go between the list and the look.
+            let Ok(meta) = entry.metadata() else { return 0 };
             if meta.is_dir() { size(&entry.path()) } else { meta.len() }
         })
         .sum()

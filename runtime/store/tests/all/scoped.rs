@@ -55,6 +55,9 @@ fn state_is_kept_by_subscription_partition_key_and_name() {
     }
 }
 
+/// Prefix, after, limit, now; names.
+type NamesRow<'a> = (&'a str, Option<&'a str>, u32, u64, &'a [&'a str]);
+
 #[test]
 fn names_come_in_pages_by_prefix_without_the_expired() {
     let world = World::new();
@@ -66,8 +69,7 @@ fn names_come_in_pages_by_prefix_without_the_expired() {
     changes.push(set(scope, "k2", "b9", "v", None));
     changes.push(set(scope, "", "b0", "v", None));
     world.changes(changes);
-    // Prefix, after, limit, now; names.
-    let rows: &[(&str, Option<&str>, u32, u64, &[&str])] = &[
+    let rows: &[NamesRow<'_>] = &[
         ("", None, 100, 99, &["a", "b1", "b2", "b3", "b4", "c"]),
         ("", None, 100, 100, &["a", "b1", "b3", "b4", "c"]),
         ("b", None, 2, 100, &["b1", "b3"]),
