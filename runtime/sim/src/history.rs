@@ -45,9 +45,11 @@ impl std::error::Error for Broken {}
 ///
 /// The first broken promise, with the end of the journal.
 pub fn run(seed: u64, options: Options) -> Result<Tally, Box<Broken>> {
-    World::new(Script::new(seed), options)
-        .run()
-        .map_err(|_| Box::new(retell(seed, options)))
+    match World::new(Script::new(seed), options).run() {
+        Ok(tally) => Ok(tally),
+        // Told again from the start, with a journal: what broke is in that.
+        Err(_) => Err(Box::new(retell(seed, options))),
+    }
 }
 
 /// Runs the history of `seed` twice and compares all effects.

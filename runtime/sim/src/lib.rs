@@ -11,5 +11,6 @@ pub mod planted;
 pub mod plugin;
 pub mod random;
 pub mod script;
+pub mod story;
 pub mod topic;
 pub mod world;

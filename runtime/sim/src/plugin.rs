@@ -58,10 +58,9 @@ pub fn outcome(seed: u64, call: &Call, now: Instant, healed: bool) -> Outcome {
         _ => (now.0 < call.timestamp.0 + fate % 900).then_some(FailureClass::Infrastructure),
     };
     match class.filter(|_| !healed) {
-        None => Outcome::Succeeded {
-            timers: timers(&mut random, call),
-            size: Bytes(random.below(900)),
-        },
+        None => {
+            Outcome::Succeeded { timers: timers(&mut random, call), size: Bytes(random.below(900)) }
+        }
         Some(class) => {
             let advice = class == FailureClass::Retryable && random.chance(250);
             failed(class, advice.then(|| Millis(random.below(700))))

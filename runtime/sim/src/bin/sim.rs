@@ -51,8 +51,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Call, String> {
             continue;
         }
         let value = words.next().ok_or_else(|| format!("{word} needs a number"))?;
-        let number: u64 =
-            value.parse().map_err(|_| format!("{word} needs a number, not \"{value}\""))?;
+        let Ok(number) = value.parse::<u64>() else {
+            return Err(format!("{word} needs a number, not \"{value}\""));
+        };
         match word.as_str() {
             "--seed" => call.first = number,
             "--seeds" => call.count = number,
@@ -74,7 +75,10 @@ fn survey(call: &Call) -> ExitCode {
         }
     }
     for (checker, (times, seed, what)) in &broken {
-        println!("\"{checker}\" broken by {times} of {} seeds, first SEED={seed}: {what}", call.count);
+        println!(
+            "\"{checker}\" broken by {times} of {} seeds, first SEED={seed}: {what}",
+            call.count
+        );
     }
     println!("{} promises broken in {} seeds", broken.len(), call.count);
     if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -100,7 +104,10 @@ fn run(call: &Call) -> Result<(), Box<Broken>> {
             println!("{} of {count} seeds, {}", done + 1, rate(done + 1, &sum, begun.elapsed()));
         }
     }
-    println!("all promises kept: {count} seeds from {first}, {}", rate(count, &sum, begun.elapsed()));
+    println!(
+        "all promises kept: {count} seeds from {first}, {}",
+        rate(count, &sum, begun.elapsed())
+    );
     Ok(())
 }
 

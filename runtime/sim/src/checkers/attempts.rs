@@ -7,9 +7,7 @@ use gristmill_engine::{
     AttemptId, Effect, FailureClass, Input, Instant, OnExhausted, Outcome, Staged, SubscriptionId,
 };
 
-use super::{
-    Case, Checker, Fact, Home, Owners, Resets, Scene, attempts_max, ensure, exhaustion,
-};
+use super::{Case, Checker, Fact, Home, Owners, Resets, Scene, attempts_max, ensure, exhaustion};
 use crate::topic::EventId;
 
 /// An event, and its place while it is parked: after a reset both may exist at once.
@@ -110,7 +108,9 @@ impl Attempts {
     fn resume(&mut self, worker: usize, subscription: SubscriptionId) {
         let owners = &self.owners.0;
         for count in self.counts.values_mut().filter(|count| count.stuck) {
-            let here = |home: &Home| home.0 == subscription && owners.get(home).is_some_and(|o| o.0 == worker);
+            let here = |home: &Home| {
+                home.0 == subscription && owners.get(home).is_some_and(|o| o.0 == worker)
+            };
             if count.home.is_some_and(|home| here(&home)) {
                 *count = Count { home: count.home, ..Count::default() };
             }

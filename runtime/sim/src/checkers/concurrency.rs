@@ -3,14 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_engine::{AttemptId, Effect, Input, KeyHash};
+use gristmill_engine::{AttemptId, Effect, Input};
 
-use super::{Checker, Fact, Home, Scene, ensure, lane_of};
+use super::{Checker, Fact, Home, Lane, Scene, ensure, lane_of};
+
+/// Where an attempt runs.
+type Place = (Home, Option<Lane>);
 
 /// Watches how many attempts run.
 #[derive(Debug, Default)]
 pub(super) struct Concurrency {
-    running: BTreeMap<(usize, AttemptId), (Home, Option<Option<KeyHash>>)>,
+    running: BTreeMap<(usize, AttemptId), Place>,
 }
 
 impl Checker for Concurrency {
@@ -52,7 +55,7 @@ impl Concurrency {
         &self,
         worker: usize,
         home: Home,
-        lane: Option<Option<KeyHash>>,
+        lane: Option<Lane>,
         scene: Scene<'_>,
     ) -> Result<(), String> {
         let here = || self.running.iter().filter(|((at, _), _)| *at == worker).map(|(_, r)| r);

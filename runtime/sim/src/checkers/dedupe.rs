@@ -26,11 +26,13 @@ impl Checker for Dedupe {
             for item in &batch.items {
                 self.settle(item, scene)?;
             }
-            self.check_written(batch, scene)?;
+            check_written(batch, scene)?;
         }
         if let Fact::Reset { cursor: (subscription, topic, partition), to } = fact {
-            let void = |event: &EventId| matches!(event, EventId::Record { position, .. }
-                if position.topic == topic && position.partition == partition && position.offset >= to);
+            let void = |event: &EventId| {
+                matches!(event, EventId::Record { position, .. }
+                if position.topic == topic && position.partition == partition && position.offset >= to)
+            };
             for ((home, _), events) in &mut self.settled {
                 if home.0 == subscription {
                     events.retain(|event| !void(event));
@@ -64,17 +66,17 @@ impl Dedupe {
             format!("{event:?} was finished, and so was {twin:?} of the same id")
         })
     }
+}
 
-    /// Every outcome with an id leaves a mark.
-    fn check_written(&self, batch: &Batch, scene: Scene<'_>) -> Result<(), String> {
-        for item in &batch.items {
-            let Some((id, event)) = marked_by(item, scene) else { continue };
-            ensure(scene.durable.marks.contains_key(&(item.home, id)), || {
-                format!("{event:?} was settled without the mark of its id")
-            })?;
-        }
-        Ok(())
+/// Every outcome with an id leaves a mark.
+fn check_written(batch: &Batch, scene: Scene<'_>) -> Result<(), String> {
+    for item in &batch.items {
+        let Some((id, event)) = marked_by(item, scene) else { continue };
+        ensure(scene.durable.marks.contains_key(&(item.home, id)), || {
+            format!("{event:?} was settled without the mark of its id")
+        })?;
     }
+    Ok(())
 }
 
 /// The id and event of an item whose outcome counts against twins.

@@ -300,17 +300,21 @@ impl Resets {
     }
 }
 
-/// The key an event's lane goes by; `None` when it waits for nobody.
-fn lane_of(
-    scene: Scene<'_>,
-    home: Home,
-    event: EventId,
-    key: Option<KeyHash>,
-) -> Option<Option<KeyHash>> {
+/// What a lane goes by within its partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    /// All events of the partition.
+    Whole,
+    /// The events of a key.
+    Key(KeyHash),
+}
+
+/// The lane of an event; `None` when it waits for nobody.
+fn lane_of(scene: Scene<'_>, home: Home, event: EventId, key: Option<KeyHash>) -> Option<Lane> {
     let key = scene.topics.record(event).map_or(key, |record| record.key);
     match scene.script.subscription(home.0).policy.order {
-        gristmill_engine::Order::Key => key.map(Some),
-        gristmill_engine::Order::Partition => Some(None),
+        gristmill_engine::Order::Key => key.map(Lane::Key),
+        gristmill_engine::Order::Partition => Some(Lane::Whole),
         gristmill_engine::Order::None => None,
     }
 }

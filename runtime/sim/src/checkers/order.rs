@@ -4,16 +4,15 @@
 use std::collections::BTreeMap;
 
 use gristmill_engine::{
-    Assignment, Cursor, Effect, IdHash, KeyHash, Offset, Staged, StoredProgress, Terminal, TopicId,
-    Verdict,
+    Assignment, Cursor, Effect, IdHash, Offset, Staged, StoredProgress, Terminal, TopicId, Verdict,
 };
 
-use super::{Checker, Fact, Home, Owners, Resets, Scene, ensure, lane_of};
+use super::{Checker, Fact, Home, Lane, Owners, Resets, Scene, ensure, lane_of};
 use crate::topic::EventId;
 use crate::world::durable::Item;
 
-/// A lane: its partition, and its key unless it is the whole partition.
-type LaneId = (Home, Option<KeyHash>);
+/// A lane with its partition.
+type LaneId = (Home, Lane);
 
 /// Watches order.
 #[derive(Debug, Default)]
@@ -112,9 +111,7 @@ impl Order {
         let Effect::Stage { subscription, partition, staged, .. } = effect else { return Ok(()) };
         let home = (*subscription, *partition);
         if matches!(staged, Staged::Parked { .. }) {
-            let ahead = self.ahead(home, (event, false), |entry| {
-                !entry.passed && !entry.parked
-            });
+            let ahead = self.ahead(home, (event, false), |entry| !entry.passed && !entry.parked);
             ensure(ahead.is_none(), || {
                 format!("{event:?} is parked while {ahead:?} of its lane is ahead in memory")
             })?;
@@ -162,18 +159,19 @@ impl Order {
             self.applied.insert(place, fresh);
             return Ok(());
         };
-        let resets = self.resets.of(item.home.0, EventId::Record {
-            position: gristmill_engine::Position { offset: Offset(u64::MAX), ..position },
-            incarnation,
-        });
+        let resets = self.resets.of(
+            item.home.0,
+            EventId::Record {
+                position: gristmill_engine::Position { offset: Offset(u64::MAX), ..position },
+                incarnation,
+            },
+        );
         if offset <= applied.last {
             applied.falls += 1;
         }
         let (last, falls) = (applied.last, applied.falls);
         applied.last = offset;
-        ensure(falls <= resets, || {
-            format!("{event:?} took effect after {last:?} of its lane")
-        })
+        ensure(falls <= resets, || format!("{event:?} took effect after {last:?} of its lane"))
     }
 }
 

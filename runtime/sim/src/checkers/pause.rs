@@ -31,7 +31,9 @@ impl Checker for Pause {
                 self.draining.remove(&worker);
             }
             Fact::Fed { worker, input } => self.fed(worker, input),
-            Fact::Done { worker, effect: Effect::Invoke { subscription, partition, .. }, .. } => {
+            Fact::Done {
+                worker, effect: Effect::Invoke { subscription, partition, .. }, ..
+            } => {
                 let home = (*subscription, *partition);
                 let at = || format!("an attempt of {home:?} begins on worker {worker}");
                 ensure(!self.paused.contains(&(worker, home.0)), || format!("paused: {}", at()))?;

@@ -13,7 +13,7 @@ use crate::topic::EventId;
 pub(super) struct State {
     owners: Owners,
     staged: BTreeMap<(usize, CheckpointId), Vec<Success>>,
-    state: BTreeMap<Home, Vec<EventId>>,
+    seen: BTreeMap<Home, Vec<EventId>>,
     emissions: Vec<(Home, EventId)>,
 }
 
@@ -41,7 +41,7 @@ impl Checker for State {
             let place = (batch.worker, batch.checkpoint);
             for success in self.staged.remove(&place).unwrap_or_default() {
                 if self.owners.holds(batch.worker, success.home, success.generation) {
-                    self.state.entry(success.home).or_default().push(success.event);
+                    self.seen.entry(success.home).or_default().push(success.event);
                     self.emissions.push((success.home, success.event));
                 }
             }
@@ -88,7 +88,7 @@ impl State {
                 &ours[last(ours.len())..]
             )
         })?;
-        for (home, events) in &self.state {
+        for (home, events) in &self.seen {
             let mut kept = Vec::new();
             let lanes = (*home, None::<KeyHash>)..=(*home, Some(KeyHash(u128::MAX)));
             for (_, lane) in scene.durable.state.range(lanes) {

@@ -83,8 +83,9 @@ impl Timers {
         if matches!(staged, Staged::Settled { .. } | Staged::Parked { .. }) {
             forget(live, event);
         }
-        if let Staged::Settled { outcome: Terminal::Succeeded { attempt, timer_sequence }, .. } =
-            staged
+        if let Staged::Settled {
+            outcome: Terminal::Succeeded { attempt, timer_sequence }, ..
+        } = staged
         {
             let changes = self.changes.remove(&(worker, *attempt)).unwrap_or_default();
             change(live, &changes, *timer_sequence, key);

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_engine::{Effect, Input, KeyHash, SubscriptionId, Version};
+use gristmill_engine::{Effect, Input, SubscriptionId, Version};
 
-use super::{Checker, Fact, Home, Scene, ensure, lane_of};
+use super::{Checker, Fact, Home, Lane, Scene, ensure, lane_of};
 use crate::world::durable::Item;
 
 /// Watches plugin versions.
@@ -13,7 +13,7 @@ use crate::world::durable::Item;
 pub(super) struct Upgrade {
     active: BTreeMap<(usize, SubscriptionId), Active>,
     boundary: BTreeMap<usize, bool>,
-    applied: BTreeMap<(usize, Home, Option<KeyHash>), Version>,
+    applied: BTreeMap<(usize, Home, Lane), Version>,
 }
 
 /// What a worker uses for a subscription.

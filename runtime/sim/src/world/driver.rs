@@ -214,8 +214,9 @@ impl Driver {
                 None
             }
             Effect::Commit { checkpoint, progress } => {
-                let (items, rest) =
-                    std::mem::take(&mut self.filling).into_iter().partition(|(c, _)| *c == checkpoint);
+                let (items, rest) = std::mem::take(&mut self.filling)
+                    .into_iter()
+                    .partition(|(c, _)| *c == checkpoint);
                 let items: Vec<(CheckpointId, Item)> = items;
                 self.filling = rest;
                 let items = items.into_iter().map(|(_, item)| item).collect();

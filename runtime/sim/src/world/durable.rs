@@ -260,16 +260,8 @@ impl Durable {
     }
 
     fn park(&mut self, item: &Item, topics: &Topics) {
-        let Staged::Parked {
-            event,
-            key,
-            sequence,
-            attempts,
-            first_failure,
-            due,
-            id,
-            redriven,
-        } = &item.staged
+        let Staged::Parked { event, key, sequence, attempts, first_failure, due, id, redriven } =
+            &item.staged
         else {
             return;
         };

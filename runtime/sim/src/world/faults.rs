@@ -1,9 +1,7 @@
 //! Decides what each fault does to a world, and what an operator does about it. It never acts
 //! once the world is healed.
 
-use gristmill_engine::{
-    Input, Offset, PartitionId, Position, SubscriptionId, TopicId, Version,
-};
+use gristmill_engine::{Input, Offset, PartitionId, Position, SubscriptionId, TopicId, Version};
 
 use crate::checkers::{Fact, Failure};
 use crate::script::{Arrival, Fault, records};
@@ -146,9 +144,8 @@ impl World {
 
     fn reset(&mut self) -> Result<(), Failure> {
         // Nobody resets the internal topic of redriven dead letters: it is no group's source.
-        let sources = |cursor: &CursorId| {
-            cursor.1 != self.script.subscription(cursor.0).redrive_topic()
-        };
+        let sources =
+            |cursor: &CursorId| cursor.1 != self.script.subscription(cursor.0).redrive_topic();
         let progress = self.durable.progress.iter().filter(|(c, p)| sources(c) && p.next.0 > 0);
         let progress: Vec<CursorId> = progress.map(|(cursor, _)| *cursor).collect();
         if progress.is_empty() {
@@ -162,7 +159,8 @@ impl World {
             return Ok(());
         }
         // A reset that nobody acted on yet is only ever exceeded.
-        let bound = self.durable.committed.get(&cursor).map_or(stored.next, |c| stored.next.min(*c));
+        let bound =
+            self.durable.committed.get(&cursor).map_or(stored.next, |c| stored.next.min(*c));
         let to = Offset(self.random.below(bound.0));
         // A group is reset while nobody reads.
         let home = (cursor.0, cursor.2);

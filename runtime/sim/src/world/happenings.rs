@@ -2,8 +2,8 @@
 //! assignments. Faults are next door; it never judges what comes of it.
 
 use gristmill_engine::{
-    AttemptId, CheckpointId, FailureClass, Fetched, Generation, Input, Outcome, Position, Staged, SubscriptionId,
-    TopicId, Verdict,
+    AttemptId, CheckpointId, FailureClass, Fetched, Generation, Input, Outcome, Position, Staged,
+    SubscriptionId, TopicId, Verdict,
 };
 
 use crate::checkers::{Fact, Failure};
@@ -48,7 +48,10 @@ pub(super) enum Happening {
 impl World {
     pub(super) fn happen(&mut self, happening: Happening) -> Result<(), Failure> {
         match happening {
-            Happening::Arrive(arrival) => self.arrive(arrival),
+            Happening::Arrive(arrival) => {
+                self.arrive(arrival);
+                Ok(())
+            }
             Happening::Strike(fault) => {
                 if self.healed {
                     return Ok(());
@@ -78,11 +81,10 @@ impl World {
         }
     }
 
-    fn arrive(&mut self, arrival: Arrival) -> Result<(), Failure> {
+    fn arrive(&mut self, arrival: Arrival) {
         if let Some(log) = self.topics.log_mut(arrival.topic, arrival.partition) {
             log.append(arrival.gap, arrival.record);
         }
-        Ok(())
     }
 
     /// Sees to it that whatever can be read will be.
@@ -195,12 +197,17 @@ impl World {
             // It was cancelled: its end may come all the same.
             let late = self.drivers[worker].cancelled.remove(&attempt) && self.random.chance(700);
             let outcome = Outcome::Cancelled;
-            return if late { self.feed(worker, Input::Finished { attempt, outcome }) } else { Ok(()) };
+            return if late {
+                self.feed(worker, Input::Finished { attempt, outcome })
+            } else {
+                Ok(())
+            };
         };
-        let outcome = match self.is_invalid(&call) {
+        let outcome = if self.is_invalid(&call) {
             // An event parked behind others is decoded again: it still does not hold.
-            true => Outcome::Failed { class: FailureClass::Invalid, retry_after: None },
-            false => plugin::outcome(self.script.seed, &call, self.now, self.healed),
+            Outcome::Failed { class: FailureClass::Invalid, retry_after: None }
+        } else {
+            plugin::outcome(self.script.seed, &call, self.now, self.healed)
         };
         self.drivers[worker].end(attempt, &outcome);
         self.feed(worker, Input::Finished { attempt, outcome })
@@ -284,12 +291,7 @@ impl World {
         self.feed(worker, Input::Assigned(Box::new(assignment)))
     }
 
-    fn answer(
-        &mut self,
-        worker: usize,
-        home: Home,
-        generation: Generation,
-    ) -> Result<(), Failure> {
+    fn answer(&mut self, worker: usize, home: Home, generation: Generation) -> Result<(), Failure> {
         let part = self.drivers[worker].parts.get(&home);
         let Some(part) = part.filter(|p| p.rewinding && p.generation == generation) else {
             return Ok(());

@@ -149,8 +149,12 @@ impl World {
             }
             self.next()?;
         }
-        let scene =
-            Scene { now: self.now, script: &self.script, topics: &self.topics, durable: &self.durable };
+        let scene = Scene {
+            now: self.now,
+            script: &self.script,
+            topics: &self.topics,
+            durable: &self.durable,
+        };
         self.panel.end(scene)?;
         Ok(self.tally)
     }
@@ -206,9 +210,10 @@ impl World {
             self.drivers[worker].assign(assignment, &self.durable);
         }
         let mut effects = Vec::new();
-        self.drivers[worker].subject.step(self.now, input, &mut effects).map_err(|violation| {
-            Failure { checker: PROTOCOL, what: violation.what.to_owned() }
-        })?;
+        self.drivers[worker]
+            .subject
+            .step(self.now, input, &mut effects)
+            .map_err(|violation| Failure { checker: PROTOCOL, what: violation.what.to_owned() })?;
         let dies = !self.healed && self.random.chance(self.script.rates.crash_per_step);
         let last = if dies { self.random.index(effects.len() + 1) } else { usize::MAX };
         let life = self.drivers[worker].life;
@@ -303,8 +308,8 @@ impl World {
                     self.script.partition_ids().all(|partition| {
                         let log = self.topics.log(*topic, partition);
                         let stored = self.durable.progress.get(&(s.id, *topic, partition));
-                        let same =
-                            stored.filter(|p| p.incarnation == self.topics.topic(*topic).incarnation);
+                        let same = stored
+                            .filter(|p| p.incarnation == self.topics.topic(*topic).incarnation);
                         let next = same.map(|p| p.next).unwrap_or_default();
                         log.read(next).is_none()
                     })
@@ -319,8 +324,12 @@ impl World {
     }
 
     fn show(&mut self, fact: Fact<'_>) -> Result<(), Failure> {
-        let scene =
-            Scene { now: self.now, script: &self.script, topics: &self.topics, durable: &self.durable };
+        let scene = Scene {
+            now: self.now,
+            script: &self.script,
+            topics: &self.topics,
+            durable: &self.durable,
+        };
         self.panel.see(fact, scene)
     }
 
@@ -360,7 +369,9 @@ impl World {
         let figures: Vec<_> = self
             .drivers
             .iter()
-            .flat_map(|d| self.script.subscriptions.iter().map(|s| d.subject.engine().figures(s.id)))
+            .flat_map(|d| {
+                self.script.subscriptions.iter().map(|s| d.subject.engine().figures(s.id))
+            })
             .collect();
         let unowned = self.homes().len() - self.owners.len();
         Failure {
@@ -377,8 +388,20 @@ impl World {
 /// Debug output without the names of the engine's numbers: they outweigh what is said.
 pub(crate) fn brief(text: &str) -> String {
     const NUMBERS: [&str; 14] = [
-        "SubscriptionId", "TopicId", "PartitionId", "Offset", "Generation", "CheckpointId",
-        "AttemptId", "KeyHash", "IdHash", "TimerHash", "Version", "Bytes", "Millis", "Instant",
+        "SubscriptionId",
+        "TopicId",
+        "PartitionId",
+        "Offset",
+        "Generation",
+        "CheckpointId",
+        "AttemptId",
+        "KeyHash",
+        "IdHash",
+        "TimerHash",
+        "Version",
+        "Bytes",
+        "Millis",
+        "Instant",
     ];
     let mut text = text.to_owned();
     for name in NUMBERS {

@@ -7,3 +7,5 @@ mod determinism;
 mod histories;
 #[cfg(test)]
 mod planted;
+#[cfg(test)]
+mod scenarios;
