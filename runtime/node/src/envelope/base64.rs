@@ -25,7 +25,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let padded = text.as_bytes();
     let body = match padded {
-        [body @ .., b'=', b'='] | [body @ .., b'='] if padded.len() % 4 == 0 => body,
+        [body @ .., b'=', b'='] | [body @ .., b'='] if padded.len().is_multiple_of(4) => body,
         body => body,
     };
     if body.len() % 4 == 1 {

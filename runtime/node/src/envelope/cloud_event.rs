@@ -63,9 +63,7 @@ impl<'a> Reading<'a> {
 
     /// Takes one attribute. Of a repeated one the last holds.
     pub(crate) fn attribute(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) {
-        if self.keeps_attributes {
-            self.keep(&name, &value);
-        }
+        let kept = self.keeps_attributes.then(|| value.clone());
         let event = &mut self.event;
         match &*name {
             "id" => event.id = value,
@@ -83,6 +81,9 @@ impl<'a> Reading<'a> {
                 None => self.violations.push(format!("time \"{value}\" is not RFC 3339")),
             },
             _ => {}
+        }
+        if let Some(value) = kept {
+            self.keep(name, value);
         }
     }
 
@@ -113,12 +114,12 @@ impl<'a> Reading<'a> {
         Err(Invalid { code: Invalid::CLOUD_EVENT, violations: self.violations })
     }
 
-    fn keep(&mut self, name: &Cow<'a, str>, value: &Cow<'a, str>) {
+    fn keep(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) {
         if !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
             self.violations.push(format!("attribute name \"{name}\" may only hold a-z and 0-9"));
         }
-        self.event.attributes.retain(|(other, _)| other != name);
-        self.event.attributes.push((name.clone(), value.clone()));
+        self.event.attributes.retain(|(other, _)| *other != name);
+        self.event.attributes.push((name, value));
     }
 }
 

@@ -174,7 +174,7 @@ impl DeadLetterView {
     /// What the added headers say; `None` where there are none.
     pub(crate) fn read(headers: &Headers) -> Option<Self> {
         let added = &headers[begin(headers)?..];
-        let text = |name: &str| header(added, name).map(|value| lossy(value));
+        let text = |name: &str| header(added, name).map(lossy);
         let required = |name: &str| text(name).unwrap_or_default();
         let number = |name: &str| required(name).parse::<u64>().unwrap_or_default();
         let timer = text("dlq-timer-name")

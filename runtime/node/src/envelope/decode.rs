@@ -2,12 +2,11 @@
 //! The two never disagree on whether a record is valid or who it is.
 
 use std::borrow::Cow;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use gristmill_config::{Envelope, Fields, Format, Pointer};
 use gristmill_engine::{IdHash, Instant};
-use gristmill_plugin_host::{Event, Header};
 use gristmill_store::Stored;
 
 use super::cloud_event::{CloudEvent, Reading, structured};
@@ -97,42 +96,6 @@ pub(crate) struct Decoded<'a> {
     pub(crate) payload: Bytes,
     /// True when the record has no value at all.
     pub(crate) is_tombstone: bool,
-}
-
-impl Decoded<'_> {
-    /// The event as the plugin host takes it, for attempt number `attempt`; a later attempt
-    /// clones it and changes only that and the error.
-    pub(crate) fn into_event(self, record: &Record<'_>, attempt: u32) -> Event {
-        let shared = |text: Option<Cow<'_, str>>| text.map(|text| Arc::from(&*text));
-        let stored = record.stored;
-        let header = |(name, value): &(String, Bytes)| Header {
-            name: Arc::from(name.as_str()),
-            value: value.clone(),
-        };
-        Event {
-            id: Arc::from(&*self.identity.id),
-            kind: Arc::from(&*self.identity.kind),
-            version: shared(self.identity.version),
-            source: Arc::from(&*self.source),
-            subject: shared(self.subject),
-            time_ms: self.time.0,
-            topic: Arc::from(record.topic),
-            partition: record.partition,
-            offset: record.offset,
-            key: stored.key.clone(),
-            payload: self.payload,
-            tombstone: self.is_tombstone,
-            headers: stored.headers.iter().map(header).collect(),
-            timestamp_ms: stored.timestamp.0,
-            content_type: shared(self.content_type),
-            correlation_id: Arc::from(&*self.correlation_id),
-            causation_id: shared(self.causation_id),
-            trace_parent: shared(self.trace_parent),
-            tenant: shared(self.tenant),
-            attempt,
-            previous_error: None,
-        }
-    }
 }
 
 /// Reads who the event is.
@@ -324,7 +287,7 @@ fn binary<'a>(
     let mut is_cloud_event = false;
     for (name, value) in headers {
         let Some(attribute) = name.strip_prefix("ce_") else { continue };
-        let value = std::str::from_utf8(value).map_err(|_| Invalid::not_utf8(name))?;
+        let value = std::str::from_utf8(value).map_err(|_not_utf8| Invalid::not_utf8(name))?;
         is_cloud_event |= matches!(attribute, "id" | "source" | "type" | "specversion");
         reading.attribute(Cow::Borrowed(attribute), Cow::Borrowed(value));
     }
@@ -375,6 +338,6 @@ fn identity<'a>(
 
 fn text_header<'a>(headers: &'a Headers, name: &str) -> Result<Option<&'a str>, Invalid> {
     header(headers, name)
-        .map(|value| std::str::from_utf8(value).map_err(|_| Invalid::not_utf8(name)))
+        .map(|value| std::str::from_utf8(value).map_err(|_not_utf8| Invalid::not_utf8(name)))
         .transpose()
 }

@@ -12,16 +12,14 @@ mod invalid;
 mod pointers;
 pub(crate) mod time;
 
-pub(crate) use self::base64::{decode as base64_decode, encode as base64_encode};
+pub(crate) use self::base64::encode as base64_encode;
 pub(crate) use self::cloud_event::{CloudEvent, Reading, is_json, structured};
 pub(crate) use self::dead_letter::{
     DeadLetter, DeadLetterView, Origin, OriginBuf, TimerOrigin, class_name, original_headers,
     redrive_headers, redriven,
 };
-pub(crate) use self::decode::{
-    Decoded, EnvelopeRules, Identity, Record, decode, identify, kind_of,
-};
-pub(crate) use self::emission::{Cause, Emitter, emission_id};
+pub(crate) use self::decode::{Decoded, EnvelopeRules, Record, decode, identify, kind_of};
+pub(crate) use self::emission::{Cause, Emitter};
 pub(crate) use self::hash::Hasher128;
 pub(crate) use self::invalid::Invalid;
 

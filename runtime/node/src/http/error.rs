@@ -17,10 +17,15 @@ const RETRY_SOON: u32 = 1;
 
 /// Why a request is not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ApiError {
-    pub(super) status: StatusCode,
+pub(super) struct ApiError(Box<Refused>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Refused {
+    status: StatusCode,
     body: Body,
     retry_after: Option<u32>,
+    /// Methods that would be answered.
+    allow: Option<HeaderValue>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,22 +42,12 @@ impl ApiError {
     fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
         let message = message.into();
         let body = Body { code: code.to_owned(), message, hint: None, violations: Vec::new() };
-        Self { status, body, retry_after: None }
+        Self(Box::new(Refused { status, body, retry_after: None, allow: None }))
     }
 
     fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.body.hint = Some(hint.into());
+        self.0.body.hint = Some(hint.into());
         self
-    }
-
-    /// The stable code.
-    pub(super) fn code(&self) -> &str {
-        &self.body.code
-    }
-
-    /// The message.
-    pub(super) fn message(&self) -> &str {
-        &self.body.message
     }
 
     pub(super) fn no_route(method: &str, path: &str) -> Self {
@@ -60,13 +55,13 @@ impl ApiError {
             .hint("GET /api/v1/openapi.json describes every path")
     }
 
-    pub(super) fn wrong_method(method: &str, path: &str) -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "E0411",
-            format!("{path} does not answer {method}"),
-        )
-        .hint("GET /api/v1/openapi.json describes every path")
+    pub(super) fn wrong_method(method: &str, path: &str, methods: &[&str]) -> Self {
+        let allow = methods.join(", ").to_ascii_uppercase();
+        let message = format!("{path} does not answer {method}");
+        let mut error = Self::new(StatusCode::METHOD_NOT_ALLOWED, "E0411", message)
+            .hint(format!("it answers {allow}"));
+        error.0.allow = HeaderValue::try_from(allow).ok();
+        error
     }
 
     pub(super) fn body(rejection: &BytesRejection, max: u64) -> Self {
@@ -96,7 +91,7 @@ impl ApiError {
     pub(super) fn stopping() -> Self {
         let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "E0417", "the host is stopping")
             .hint("send it again when the host is back");
-        error.retry_after = Some(RETRY_LATER);
+        error.0.retry_after = Some(RETRY_LATER);
         error
     }
 
@@ -104,7 +99,7 @@ impl ApiError {
         let message = format!("{max} event streams are open, which is all there may be");
         let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "E0418", message)
             .hint("close one, or raise `readers_max` of [http]");
-        error.retry_after = Some(RETRY_LATER);
+        error.0.retry_after = Some(RETRY_LATER);
         error
     }
 
@@ -163,7 +158,7 @@ impl ApiError {
     /// All violations of an invalid CloudEvent.
     pub(super) fn invalid(invalid: Invalid) -> Self {
         let mut error = Self::new(StatusCode::BAD_REQUEST, invalid.code, invalid.to_string());
-        error.body.violations = invalid.violations;
+        error.0.body.violations = invalid.violations;
         error
     }
 }
@@ -181,7 +176,7 @@ impl From<StoreError> for ApiError {
         };
         let mut answer =
             Self::new(status, error.code(), crate::error::chain(&error)).hint(error.hint());
-        answer.retry_after = match status {
+        answer.0.retry_after = match status {
             StatusCode::INSUFFICIENT_STORAGE => Some(RETRY_LATER),
             StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_SOON),
             _ => None,
@@ -214,10 +209,14 @@ impl From<Refusal> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = axum::Json(serde_json::json!({ "error": self.body }));
-        let mut response = (self.status, body).into_response();
-        if let Some(seconds) = self.retry_after {
+        let Refused { status, body, retry_after, allow } = *self.0;
+        let body = axum::Json(serde_json::json!({ "error": body }));
+        let mut response = (status, body).into_response();
+        if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
         }
         response
     }

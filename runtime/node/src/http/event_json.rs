@@ -66,8 +66,18 @@ impl Serialize for Payload {
 }
 
 impl EventJson {
-    /// The event at its place. `headers` are those to show: a dead letter's own, or all.
-    pub(super) fn new(topic: &str, partition: u32, stored: &Stored, headers: &Headers) -> Self {
+    /// The event at its place, with all its headers.
+    pub(super) fn new(topic: &str, partition: u32, stored: &Stored) -> Self {
+        Self::with_headers(topic, partition, stored, &stored.headers)
+    }
+
+    /// The event at its place, with some of its headers: those a dead letter had before it was one.
+    pub(super) fn with_headers(
+        topic: &str,
+        partition: u32,
+        stored: &Stored,
+        headers: &Headers,
+    ) -> Self {
         let key = stored.key.as_deref().map(|key| match std::str::from_utf8(key) {
             Ok(text) => Key::Text(text.to_owned()),
             Err(_) => Key::Bytes(base64_encode(key)),

@@ -33,10 +33,6 @@ pub(super) async fn no_route(method: Method, uri: Uri) -> ApiError {
     ApiError::no_route(method.as_str(), uri.path())
 }
 
-pub(super) async fn wrong_method(method: Method, uri: Uri) -> ApiError {
-    ApiError::wrong_method(method.as_str(), uri.path())
-}
-
 fn foreign_origin(method: &Method, headers: &HeaderMap) -> Option<String> {
     if method.is_safe() {
         return None;

@@ -56,7 +56,7 @@ pub(super) fn read(headers: &HeaderMap, body: Bytes) -> Result<Arrived, ApiError
 
 fn media_type(headers: &HeaderMap) -> Result<&str, ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok("") };
-    std::str::from_utf8(value.as_bytes()).map_err(|_| ApiError::header("content-type"))
+    std::str::from_utf8(value.as_bytes()).map_err(|_not_utf8| ApiError::header("content-type"))
 }
 
 /// Trace context and further headers: those every event of the request gets.
@@ -97,7 +97,8 @@ fn from_binary(
     for (name, value) in headers {
         let Some(attribute) = name.as_str().strip_prefix("ce-") else { continue };
         let value = decoded(value.as_bytes());
-        let value = String::from_utf8(value).map_err(|_| ApiError::header(name.as_str()))?;
+        let value =
+            String::from_utf8(value).map_err(|_not_utf8| ApiError::header(name.as_str()))?;
         is_cloud_event |= matches!(attribute, "id" | "source" | "type" | "specversion");
         reading.attribute(Cow::Owned(attribute.to_owned()), Cow::Owned(value));
     }

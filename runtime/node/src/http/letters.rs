@@ -25,7 +25,7 @@ const REHEARSE_MAX: usize = 1_000;
 
 /// One dead letter: what is known of its failure, and the event as it first was.
 #[derive(Debug, Serialize)]
-struct LetterJson {
+pub(super) struct LetterJson {
     id: LetterId,
     redriven: bool,
     failure: DeadLetterView,
@@ -36,9 +36,17 @@ impl From<Letter> for LetterJson {
     fn from(letter: Letter) -> Self {
         let Letter { id, view, stored, is_redriven } = letter;
         let headers = original_headers(&stored.headers);
-        let event = EventJson::new(&id.topic, id.partition, &stored, headers);
+        let event = EventJson::with_headers(&id.topic, id.partition, &stored, headers);
         Self { id, redriven: is_redriven, failure: view, event }
     }
+}
+
+/// Dead letters, a page at a time.
+#[derive(Debug, Serialize)]
+pub(super) struct Page {
+    events: Vec<LetterJson>,
+    /// The last one, when there may be more after it.
+    next: Option<LetterId>,
 }
 
 /// How many dead letters each subscription has, and where.
@@ -70,7 +78,7 @@ pub(super) async fn events(
     State(api): State<Api>,
     Path(subscription): Path<String>,
     parameters: Parameters,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Page>, ApiError> {
     let names =
         ["limit", "after", "class", "code", "event_id", "since_ms", "before_ms", "redriven"];
     let parameters = parameters.only(&names)?;
@@ -92,21 +100,21 @@ pub(super) async fn events(
     let found = api.host.letters(&subscription, selection, (after, limit)).await?;
     let last = found.last().filter(|_| found.len() == limit).map(|letter| letter.id.clone());
     let found: Vec<LetterJson> = found.into_iter().map(LetterJson::from).collect();
-    Ok(Json(json!({ "events": found, "next": last })))
+    Ok(Json(Page { events: found, next: last }))
 }
 
 /// One dead letter.
 pub(super) async fn show(
     State(api): State<Api>,
     Path((subscription, topic, partition, offset)): Path<(String, String, String, String)>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<LetterJson>, ApiError> {
     let text = format!("{topic}/{partition}/{offset}");
     let id = letter_id("id", &text)?;
     let selection = Selection { ids: vec![id], redriven: true, ..Selection::default() };
     let found = api.host.letters(&subscription, selection, (None, 1)).await?;
     let letter = found.into_iter().next();
     let letter = letter.ok_or_else(|| ApiError::unknown("dead letter", &text, &[]))?;
-    Ok(Json(json!(LetterJson::from(letter))))
+    Ok(Json(LetterJson::from(letter)))
 }
 
 /// Which dead letters to drive again.
@@ -143,5 +151,5 @@ pub(super) async fn redrive(
 
 fn letter_id(name: &str, text: &str) -> Result<LetterId, ApiError> {
     let wanted = "topic/partition/offset";
-    LetterId::try_from(text.to_owned()).map_err(|_| ApiError::parameter(name, text, wanted))
+    LetterId::try_from(text.to_owned()).map_err(|_no_id| ApiError::parameter(name, text, wanted))
 }

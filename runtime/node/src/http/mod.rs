@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::Method;
 use axum::routing::{MethodRouter, get, post};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -80,7 +81,8 @@ impl Api {
     }
 }
 
-/// One path and what answers there; the OpenAPI document is compared with these.
+/// One path and what answers there. The methods beside it are told to whoever uses another; the
+/// description of the surface is compared with them.
 struct Route {
     path: &'static str,
     methods: &'static [&'static str],
@@ -123,8 +125,11 @@ fn routes() -> Vec<Route> {
 fn router(api: Api) -> Router {
     let limit = api.host.shared().config.http.body_bytes_max.0;
     let mut router = Router::new();
-    for Route { path, handler, .. } in routes() {
-        router = router.route(path, handler.fallback(guard::wrong_method));
+    for Route { path, methods, handler } in routes() {
+        let refuse = move |method: Method| async move {
+            ApiError::wrong_method(method.as_str(), path, methods)
+        };
+        router = router.route(path, handler.fallback(refuse));
     }
     router
         .fallback(guard::no_route)

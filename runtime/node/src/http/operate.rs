@@ -79,13 +79,11 @@ async fn set_paused(api: &Api, name: String, is_paused: bool) -> Result<Json<Val
 
 fn plugin(api: &Api, name: &str) -> Result<PluginStatus, ApiError> {
     let mut plugins = api.host.plugins();
-    match plugins.iter().position(|plugin| plugin.name == name) {
-        Some(place) => Ok(plugins.swap_remove(place)),
-        None => {
-            let known: Vec<String> = plugins.into_iter().map(|plugin| plugin.name).collect();
-            Err(ApiError::unknown("plugin", name, &known))
-        }
+    if let Some(place) = plugins.iter().position(|plugin| plugin.name == name) {
+        return Ok(plugins.swap_remove(place));
     }
+    let known: Vec<String> = plugins.into_iter().map(|plugin| plugin.name).collect();
+    Err(ApiError::unknown("plugin", name, &known))
 }
 
 fn shown(api: &Api, view: &SubscriptionView) -> Value {

@@ -44,7 +44,7 @@ impl Parameters {
 
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
         let read = |text: &str| {
-            text.parse().map_err(|_| ApiError::parameter(name, text, "a number from 0"))
+            text.parse().map_err(|_no_number| ApiError::parameter(name, text, "a number from 0"))
         };
         self.text(name).map(read).transpose()
     }

@@ -76,7 +76,9 @@ pub(super) async fn events(
     api.show_streams();
     let (frames, waiting) = mpsc::channel(FRAMES_MAX);
     let last_word = Arc::new(OnceLock::new());
-    let reader = Reader { topic, places, filter, frames, last_word: Arc::clone(&last_word) };
+    let stall_max = STALL_MAX;
+    let word = Arc::clone(&last_word);
+    let reader = Reader { topic, places, filter, frames, stall_max, last_word: word };
     tokio::spawn(reader.run(api, growth, permit));
     Ok(answer(waiting, last_word))
 }
@@ -98,8 +100,8 @@ impl Places {
         let wrong = || ApiError::parameter("Last-Event-ID", text, "partition:offset,…");
         for part in text.split(',') {
             let (partition, offset) = part.trim().split_once(':').ok_or_else(wrong)?;
-            let partition = PartitionId(partition.parse().map_err(|_| wrong())?);
-            let offset = Offset(offset.parse().map_err(|_| wrong())?);
+            let partition = PartitionId(partition.parse().map_err(|_no_number| wrong())?);
+            let offset = Offset(offset.parse().map_err(|_no_number| wrong())?);
             if let Some(place) = self.0.iter_mut().find(|place| place.0 == partition) {
                 place.1 = offset;
             }
@@ -143,21 +145,27 @@ struct Reader {
     places: Places,
     filter: Option<Glob>,
     frames: mpsc::Sender<Bytes>,
+    stall_max: Duration,
     last_word: LastWord,
 }
 
 impl Reader {
     async fn run(mut self, api: Api, growth: Growth, permit: OwnedSemaphorePermit) {
-        let end = self.follow(&api.host, growth, api.stopping.clone()).await;
-        let word = match end {
-            Ok(never) => match never {},
-            Err(End::Gone) => error_frame("E0418", "the reader does not keep up"),
-            Err(End::Failed(reason)) => error_frame("E0422", &reason),
-            Err(End::Stopping) => Bytes::from_static(b": the host is stopping\n\n"),
-        };
-        drop(self.last_word.set(word));
+        let Err(end) = self.follow(&api.host, growth, api.stopping.clone()).await;
+        self.say(end);
         drop(permit);
         api.show_streams();
+    }
+
+    /// Leaves the last word for when everything before it was read.
+    fn say(&self, end: End) {
+        let word = match end {
+            End::Gone => error_frame("E0418", "the reader does not keep up"),
+            End::Failed(reason) => error_frame("E0422", &reason),
+            End::Stopping => Bytes::from_static(b": the host is stopping\n\n"),
+        };
+        // Only the reader itself sets it, once.
+        drop(self.last_word.set(word));
     }
 
     async fn follow(
@@ -234,7 +242,7 @@ impl Reader {
         if self.filter.as_ref().is_some_and(|filter| !filter.matches(&kind())) {
             return Ok(());
         }
-        let event = EventJson::new(&self.topic.name, partition.0, stored, &stored.headers);
+        let event = EventJson::new(&self.topic.name, partition.0, stored);
         let data = serde_json::to_string(&event).map_err(|error| failed(&error))?;
         self.send(format!("id: {}\ndata: {data}\n\n", self.places.text())).await
     }
@@ -245,7 +253,7 @@ impl Reader {
     }
 
     async fn send(&self, frame: String) -> Result<(), End> {
-        let sent = self.frames.send_timeout(Bytes::from(frame), STALL_MAX).await;
+        let sent = self.frames.send_timeout(Bytes::from(frame), self.stall_max).await;
         sent.map_err(|_gone| End::Gone)
     }
 }
@@ -277,6 +285,38 @@ mod tests {
 
     fn places(pairs: &[(u32, u64)]) -> Places {
         Places(pairs.iter().map(|(at, offset)| (PartitionId(*at), Offset(*offset))).collect())
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_does_not_keep_up_is_let_go_and_told() {
+        let (frames, waiting) = mpsc::channel(2);
+        let last_word: LastWord = Arc::default();
+        let topic = Topic {
+            id: TopicId(1),
+            name: "orders".to_owned(),
+            partitions: 1,
+            retention: gristmill_store::Retention::default(),
+            compacted: false,
+            created: gristmill_engine::Instant(0),
+        };
+        let reader = Reader {
+            topic,
+            places: places(&[(0, 0)]),
+            filter: None,
+            frames,
+            stall_max: Duration::from_millis(20),
+            last_word: Arc::clone(&last_word),
+        };
+        for frame in ["one", "two"] {
+            assert!(reader.send(frame.to_owned()).await.is_ok(), "there is room");
+        }
+        assert!(matches!(reader.send("three".to_owned()).await, Err(End::Gone)), "there is none");
+        reader.say(End::Gone);
+        drop(reader);
+        let read = axum::body::to_bytes(answer(waiting, last_word).into_body(), 1_000).await;
+        let text = String::from_utf8(read.unwrap().to_vec()).unwrap();
+        assert!(text.starts_with("onetwoevent: error\ndata: "), "{text}");
+        assert!(text.contains("the reader does not keep up"), "{text}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use gristmill_engine::{Bytes as Size, Millis, Offset, PartitionId};
 use gristmill_store::{ReadLimit, Retention, Store, Topic, TopicSpec};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Api;
@@ -104,12 +104,21 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Records of one partition. Written directly: through a JSON value numbers would lose digits.
+#[derive(Debug, Serialize)]
+pub(super) struct Page {
+    records: Vec<EventJson>,
+    next_offset: u64,
+    start_offset: u64,
+    end_offset: u64,
+}
+
 /// Records of one partition from an offset or a moment on.
 pub(super) async fn records(
     State(api): State<Api>,
     Path(name): Path<String>,
     parameters: Parameters,
-) -> Result<axum::Json<Value>, ApiError> {
+) -> Result<axum::Json<Page>, ApiError> {
     let parameters = parameters.only(&["partition", "offset", "from", "limit"])?;
     let topic = api.host.topic(&name, false).await?;
     let partition = PartitionId(parameters.partition(topic.partitions)?.unwrap_or(0));
@@ -127,20 +136,15 @@ pub(super) async fn records(
         let read = store.read(topic.id, partition, from, limit)?;
         let bounds = store.bounds(topic.id, partition)?;
         let next = read.last().map_or(from.max(bounds.start), |last| last.offset.next());
-        let records: Vec<_> = read
-            .iter()
-            .map(|stored| EventJson::new(&topic.name, partition.0, stored, &stored.headers))
-            .collect();
-        Ok((serde_json::to_value(records), next, bounds))
+        let shown = |stored| EventJson::new(&topic.name, partition.0, stored);
+        Ok(Page {
+            records: read.iter().map(shown).collect(),
+            next_offset: next.0,
+            start_offset: bounds.start.0,
+            end_offset: bounds.end.0,
+        })
     });
-    let (records, next, bounds) = answer.await?;
-    let records = records.map_err(|_cannot_be| ApiError::internal())?;
-    Ok(axum::Json(json!({
-        "records": records,
-        "next_offset": next.0,
-        "start_offset": bounds.start.0,
-        "end_offset": bounds.end.0,
-    })))
+    answer.await.map(axum::Json)
 }
 
 /// First offset to read where `start` says.

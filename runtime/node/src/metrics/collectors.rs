@@ -77,7 +77,7 @@ impl Process {
     pub(super) fn read() -> Self {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        let open_fds = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count());
+        let open_fds = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         Self {
             resident_bytes: field(&status, "VmRSS:").saturating_mul(1_024),
             cpu_ms: cpu_ms(&stat),

@@ -198,7 +198,7 @@ impl Metrics {
             emissions: made.counters(
                 "gristmill_emissions_total",
                 SUBSCRIPTION,
-                "Emissions that became durable",
+                "Emissions staged with the checkpoint of their event",
             ),
             dedupe_hits: made.counters(
                 "gristmill_dedupe_hits_total",

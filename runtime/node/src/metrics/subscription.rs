@@ -175,9 +175,9 @@ impl SubscriptionMetrics {
         self.timer_lateness.observe(seconds(late));
     }
 
-    /// Emissions became durable.
-    pub(crate) fn emitted(&self, count: u64) {
-        self.emissions.inc_by(count);
+    /// Emissions of an event were staged with its checkpoint.
+    pub(crate) fn emitted(&self, count: usize) {
+        self.emissions.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// An input or checkpoint of an older generation was dropped.

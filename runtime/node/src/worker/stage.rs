@@ -211,6 +211,7 @@ impl Worker {
             time: now,
         };
         let batch = self.filling.at(place);
+        binding.metrics.emitted(emissions.len());
         for (index, (emission, topic)) in (0_u32..).zip(emissions) {
             batch.appends.push(emitter.encode(index, emission, &topic));
         }
