@@ -7,7 +7,7 @@ use crate::problem::Problem;
 /// The same table, for `gristmill --help`.
 pub(crate) const HELP: &str = "Exit codes:
   0  done, or everything checked is right
-  1  what was checked, built or tested is wrong
+  1  what was checked, built or tested is wrong, or the host refuses what was asked
   2  the command line or a file it names is not what the command takes
   3  something around it failed: a file, a tool, the network
   130  a second signal, or one during the start, ended a host at once";
@@ -17,7 +17,7 @@ pub(crate) const HELP: &str = "Exit codes:
 pub(crate) enum Exit {
     /// 0: done, or everything checked is right.
     Done,
-    /// 1: what was checked, built or tested is wrong.
+    /// 1: what was checked, built or tested is wrong, or the host refuses what was asked.
     Failed,
     /// 2: the command line or a file it names is not what the command takes.
     Usage,

@@ -73,6 +73,19 @@ impl Output {
         }
     }
 
+    /// Prints text that is the same for humans and programs, such as a script.
+    #[expect(clippy::unused_self, reason = "all printing goes through an output")]
+    pub(crate) fn text(&self, text: &str) {
+        drop(io::stdout().write_all(text.as_bytes()));
+    }
+
+    /// Prints one line of an answer without end, whatever its form. False when nobody reads on.
+    #[expect(clippy::unused_self, reason = "all printing goes through an output")]
+    pub(crate) fn stream(&self, line: &str) -> bool {
+        let mut out = io::stdout();
+        writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
+    }
+
     /// Prints one line beside the answer, such as progress.
     #[expect(clippy::unused_self, reason = "all printing goes through an output")]
     pub(crate) fn note(&self, text: impl AsRef<str>) {

@@ -45,6 +45,11 @@ impl Problem {
         self
     }
 
+    /// Says first what it is about.
+    pub(crate) fn prefix(&mut self, about: &str) {
+        self.what = format!("{about}: {}", self.what);
+    }
+
     /// The first problem in an error's chain.
     pub(crate) fn of(error: &anyhow::Error) -> Option<&Self> {
         error.chain().find_map(|cause| cause.downcast_ref())

@@ -15,10 +15,9 @@ pub(super) fn start(
     output: &Output,
 ) -> Result<(), Problem> {
     let text = filter.filter(|text| !text.is_empty()).unwrap_or(&telemetry.log);
-    let filter = EnvFilter::try_new(directives(text)).map_err(|error| {
+    let filter = EnvFilter::try_new(directives(text)).map_err(|_told_by_the_hint| {
         Problem::usage("E0551", format!("read the log filter {text:?}"))
             .hint("write a level (error, warn, info, debug, trace), or TARGET=LEVEL,…")
-            .source(error)
     })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -4,7 +4,7 @@
 mod address;
 mod failpoint;
 mod logs;
-mod settings;
+pub(crate) mod settings;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -65,6 +65,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> anyhow::Result<Exit> {
 async fn live(settings: Settings, output: &Output) -> anyhow::Result<Exit> {
     let mut signals = Signals::new()?;
     let data_dir = settings.config.data_dir.clone();
+    AddressFile::forget_stale(&data_dir);
     let node = tokio::select! {
         node = Node::start(settings) => node.map_err(failed)?,
         () = signals.next() => return Ok(Exit::Interrupted),
