@@ -1,4 +1,5 @@
 //! Tells one story per rule: a scenario in, its transcript out, both to be read aloud.
+#![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes transcripts so")]
 
 mod lanes;
 mod recovery;
