@@ -45,6 +45,9 @@ pub(crate) struct Check {
     pub(crate) reason: String,
 }
 
+/// Events published and not yet finished, by topic.
+pub(crate) type Lag = Vec<(Arc<str>, u64)>;
+
 /// A subscription with what the engines hold of it, over all workers.
 #[derive(Debug, Clone)]
 pub(crate) struct SubscriptionView {
@@ -55,7 +58,7 @@ pub(crate) struct SubscriptionView {
     /// What the engines hold.
     pub(crate) figures: Figures,
     /// Events published and not yet finished, per topic.
-    pub(crate) lag: Vec<(Arc<str>, u64)>,
+    pub(crate) lag: Lag,
     /// Dead letters not driven again.
     pub(crate) dead_letters: u64,
 }
@@ -313,7 +316,7 @@ impl Host {
 fn stored_figures(
     shared: &Shared,
     status: &SubscriptionStatus,
-) -> Result<(Vec<(Arc<str>, u64)>, u64), gristmill_store::Error> {
+) -> Result<(Lag, u64), gristmill_store::Error> {
     let mut lag = Vec::new();
     for source in &status.binding.sources {
         let mut behind = 0_u64;

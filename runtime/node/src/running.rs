@@ -278,7 +278,7 @@ async fn run(
         // A closed channel means the owner is gone: stop as if told to.
         _told = stopping.wait_for(|stop| *stop) => None,
         result = workers.results.recv() => Some(result.unwrap_or(Err(Error::WorkerGone))),
-        served = &mut server => Some(served.unwrap_or(Err(Error::WorkerGone))),
+        ended = &mut server => Some(ended.unwrap_or(Err(Error::WorkerGone))),
     };
     space.abort();
     if let Some(failed) = failed {

@@ -28,13 +28,13 @@ pub(super) struct Refused(String);
 
 impl Refused {
     /// The files could not be kept for a later rollback.
-    pub(super) fn keep(error: std::io::Error) -> Self {
+    pub(super) fn keep(error: &std::io::Error) -> Self {
         Self(format!("keep the plugin's files for rollback: {error}"))
     }
 
     /// The store refused a write.
-    pub(super) fn store(failed: Failed) -> Self {
-        Self(crate::error::chain(&failed))
+    pub(super) fn store(failed: &Failed) -> Self {
+        Self(crate::error::chain(failed))
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) fn candidate(
     let env = |name: &str| std::env::var(name).ok();
     let manifest = gristmill_config::manifest(&document, &env, &shared.config.ceilings)
         .map_err(|problems| Refused(problems.to_string()))?;
-    for warning in manifest.warnings.iter() {
+    for warning in &manifest.warnings {
         tracing::warn!(plugin = stem, %warning, "manifest");
     }
     let plugin = shared.plugins.load(&files.component).map_err(|error| {

@@ -9,6 +9,6 @@ mod supervisor;
 mod watch;
 
 pub(crate) use ledger::Ledgers;
-pub(crate) use status::{Board, PluginStatus, SubscriptionStatus, VersionStatus};
+pub(crate) use status::{Board, PluginStatus, SubscriptionStatus};
 pub(crate) use supervisor::{Inbox, Operation, Refusal, Supervisor};
 pub(crate) use watch::{Change, Watch};

@@ -192,7 +192,7 @@ impl Supervisor {
 
     fn loaded(&mut self, loaded: Loaded) {
         let Loaded { stem, files, result, asked_by } = loaded;
-        let outcome = result.and_then(|candidate| self.adopt(&stem, &files, candidate));
+        let outcome = result.and_then(|candidate| self.adopt(&stem, &files, &candidate));
         if let Some(under_way) = self.loading.get_mut(&stem) {
             *under_way = under_way.saturating_sub(1);
         }
@@ -228,27 +228,27 @@ impl Supervisor {
         &mut self,
         stem: &str,
         files: &Files,
-        candidate: adopt::Candidate,
+        candidate: &adopt::Candidate,
     ) -> Result<String, Refused> {
-        adopt::check_names(&self.shared, stem, &candidate)?;
-        self.ledgers.keep(stem, files).map_err(Refused::keep)?;
+        adopt::check_names(&self.shared, stem, candidate)?;
+        self.ledgers.keep(stem, files).map_err(|error| Refused::keep(&error))?;
         let mut bindings = Vec::new();
         for subscription in &candidate.manifest.subscriptions {
             self.versions = self.versions.saturating_add(1);
             let version = gristmill_engine::Version(self.versions);
-            bindings.push(adopt::bind(&self.shared, &candidate, subscription, version)?);
+            bindings.push(adopt::bind(&self.shared, candidate, subscription, version)?);
         }
         self.remember(stem, files)?;
         let names: Vec<String> = bindings.iter().map(|it| it.name.to_string()).collect();
         self.retire_missing(stem, &names);
         for binding in bindings {
-            self.start(stem, binding);
+            self.start(stem, &binding);
         }
         self.show_running(stem, files, &candidate.plugin, names);
         Ok(files.digest())
     }
 
-    fn start(&mut self, stem: &str, binding: Arc<Binding>) {
+    fn start(&mut self, stem: &str, binding: &Arc<Binding>) {
         let name = binding.name.to_string();
         let is_paused_by_operator = self.shared.is_paused(&name);
         let paused = match (is_paused_by_operator, binding.config.enabled) {
@@ -260,13 +260,13 @@ impl Supervisor {
             let status = SubscriptionStatus {
                 id: binding.subscription,
                 plugin: stem.to_owned(),
-                binding: Arc::clone(&binding),
+                binding: Arc::clone(binding),
                 paused,
             };
             board.subscriptions.insert(name, status).and_then(|before| before.paused)
         });
         let id = binding.subscription;
-        self.tell(|| Command::Bind(Arc::clone(&binding)));
+        self.tell(|| Command::Bind(Arc::clone(binding)));
         match (before, paused) {
             (_, Some(_)) => self.tell(|| Command::Pause(id)),
             (Some(_), None) => self.tell(|| Command::Resume(id)),
@@ -335,7 +335,7 @@ impl Supervisor {
                 let done = self.set_paused(&name, false);
                 drop(answer.send(done));
             }
-            Operation::Rollback(stem, to, answer) => match self.rollback_target(&stem, to) {
+            Operation::Rollback(stem, to, answer) => match self.rollback_target(&stem, to.as_deref()) {
                 Ok(files) => self.load(stem, files, Some(answer)),
                 Err(refusal) => drop(answer.send(Err(refusal))),
             },
@@ -368,19 +368,19 @@ impl Supervisor {
         Ok(())
     }
 
-    fn rollback_target(&mut self, stem: &str, to: Option<String>) -> Result<Files, Refusal> {
+    fn rollback_target(&mut self, stem: &str, to: Option<&str>) -> Result<Files, Refusal> {
         let Some(ledger) = self.plugins.get_mut(stem) else {
             let known = self.plugins.keys().cloned().collect();
             return Err(Refusal::Unknown { kind: "plugin", name: stem.to_owned(), known });
         };
-        let target = match &to {
+        let target = match to {
             None => ledger.previous().map(|entry| entry.digest.clone()).ok_or_else(|| {
                 Refusal::Impossible(format!("plugin {stem:?} has no earlier version"))
             })?,
             Some(prefix) => {
                 let known: Vec<_> = ledger.versions.iter().map(|it| it.digest.clone()).collect();
                 let wanted = known.iter().find(|it| prefix.len() >= 8 && it.starts_with(prefix));
-                let name = prefix.clone();
+                let name = prefix.to_owned();
                 wanted.cloned().ok_or(Refusal::Unknown { kind: "version", name, known })?
             }
         };
@@ -398,7 +398,7 @@ impl Supervisor {
         let (name, value) = Ledgers::document(stem, ledger);
         let change = StoreChange::Document { name, value: Some(value) };
         let batch = Batch { changes: vec![change], ..Batch::default() };
-        self.shared.write_now(batch).map_err(Refused::store)?;
+        self.shared.write_now(batch).map_err(|failed| Refused::store(&failed))?;
         self.ledgers.forget(stem, &forgotten);
         Ok(())
     }
@@ -433,7 +433,7 @@ impl Supervisor {
         self.shared.metrics.plugin_load_failed(stem);
         self.shared.board.write(|board| {
             let plugin = board.plugins.entry(stem.to_owned()).or_default();
-            plugin.name = stem.to_owned();
+            stem.clone_into(&mut plugin.name);
             plugin.error = Some(reason);
             if plugin.digest.is_none() {
                 plugin.state = "failed";

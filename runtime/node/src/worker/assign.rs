@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gristmill_config::Start;
 use gristmill_engine::{
-    Assignment, Cursor, Generation, Input, Offset, PartitionId, Position, SubscriptionId, TopicId,
+    Assignment, Cursor, Generation, Input, Offset, PartitionId, Position, SubscriptionId,
     Version,
 };
 use gristmill_plugin_host::Runner;

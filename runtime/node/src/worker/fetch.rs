@@ -142,7 +142,8 @@ impl Worker {
         let mut slot = Slot::new(Content::Record(Arc::new(held)), self.shared.clock.now());
         slot.failure = failure;
         if let Some(part) = self.parts.get_mut(&(subscription, position.partition)) {
-            part.slots.insert(EventRef::Record(position), slot);
+            // One that is parked may have been loaded for its attempt: what that knows stays.
+            part.slots.entry(EventRef::Record(position)).or_insert(slot);
         }
         Ok(fetched)
     }

@@ -192,7 +192,7 @@ impl Worker {
             Command::StorageLow(is_low) => self.feed(Input::StorageLow(is_low)),
             Command::Figures(subscription, answer) => {
                 // Whoever asked may have gone; that is its business.
-                drop(answer.send(self.engine.figures(subscription)));
+                let _asker_gone = answer.send(self.engine.figures(subscription));
                 Ok(())
             }
             Command::Drain => self.feed(Input::Drain),
@@ -265,14 +265,14 @@ impl Worker {
             | Effect::PauseFetch { .. }
             | Effect::ResumeFetch { .. }
             | Effect::Release { .. }
-            | Effect::Released { .. } => self.move_partition(effect)?,
+            | Effect::Released { .. } => self.move_partition(&effect)?,
         }
         Ok(())
     }
 
     /// The effects on what is read and held of a partition.
-    fn move_partition(&mut self, effect: Effect) -> Result<(), Error> {
-        match effect {
+    fn move_partition(&mut self, effect: &Effect) -> Result<(), Error> {
+        match *effect {
             Effect::Discard { subscription, partition, generation: _ } => {
                 self.filling.discard((subscription, partition));
                 self.parts.remove(&(subscription, partition));

@@ -161,8 +161,10 @@ pub(crate) fn is_alive(value: &StateValue, now: Instant) -> bool {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "a state value is an option")]
     fn value(text: &'static str) -> StateValue {
-        Some((Bytes::from_static(text.as_bytes()), None))
+        let forever = None;
+        Some((Bytes::from_static(text.as_bytes()), forever))
     }
 
     #[test]

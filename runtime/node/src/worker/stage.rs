@@ -85,7 +85,7 @@ impl Worker {
                     id,
                     redriven,
                 };
-                self.park(checkpoint, place, key, figures)
+                self.park(checkpoint, place, key, &figures)
             }
             Staged::Retried { key, sequence, attempts, first_failure, due } => {
                 let error = std::mem::take(&mut self.failing);
@@ -242,7 +242,7 @@ impl Worker {
                         sequence,
                     };
                     sequence = sequence.saturating_add(1);
-                    let context = context(&slot.content, &slot.told).to_bytes();
+                    let context = inherited(&slot.content, &slot.told).to_bytes();
                     let key = key.clone();
                     let record = TimerRecord { entry, key, name, payload, context };
                     let shared = Arc::new(record.clone());
@@ -259,7 +259,7 @@ impl Worker {
         checkpoint: CheckpointId,
         place: Place,
         lane: KeyHash,
-        figures: ParkedEvent,
+        figures: &ParkedEvent,
     ) -> Result<(), Error> {
         let scope = scope(place);
         let Some(part) = self.parts.get(&place) else {
@@ -275,7 +275,7 @@ impl Worker {
         };
         let error = slot.failure.as_ref().map(|it| it.reason.clone()).unwrap_or_default();
         let (event, sequence) = (figures.event, figures.sequence);
-        let record = ParkedRecord { event: ParkedEvent { size, ..figures }, source, error };
+        let record = ParkedRecord { event: ParkedEvent { size, ..figures.clone() }, source, error };
         let kept = Arc::new(record.clone());
         let mut overlay = part.lock_overlay();
         overlay.write_parked(checkpoint, lane, sequence, kept);
@@ -341,8 +341,8 @@ fn state_value(change: StateChange, event_time: Instant) -> (String, StateValue)
 }
 
 /// What a timer set by this event carries with it.
-fn context(content: &Content, told: &Told) -> TimerContext {
-    let mut context = match content {
+fn inherited(content: &Content, told: &Told) -> TimerContext {
+    let mut carried = match content {
         // A timer set by a timer names the event that began it.
         Content::Timer(timer) => TimerContext::read(timer),
         Content::Record(held) => TimerContext {
@@ -354,10 +354,10 @@ fn context(content: &Content, told: &Told) -> TimerContext {
             offset: held.origin.offset,
         },
     };
-    context.set_by = told.event_id.to_string();
-    context.correlation_id = told.correlation_id.to_string();
-    context.trace_parent = told.trace_parent.as_deref().map(str::to_owned);
-    context
+    carried.set_by = told.event_id.to_string();
+    carried.correlation_id = told.correlation_id.to_string();
+    carried.trace_parent = told.trace_parent.as_deref().map(str::to_owned);
+    carried
 }
 
 /// Size of a timer's bytes, as a parked lane counts it.
