@@ -29,6 +29,22 @@ pub enum EventId {
     },
 }
 
+impl EventId {
+    /// Whether it is a record of `topic`, in whatever life.
+    #[must_use]
+    pub fn is_of(self, topic: TopicId) -> bool {
+        matches!(self, Self::Record { position, .. } if position.topic == topic)
+    }
+
+    /// Whether it is a record of that topic partition at or beyond `from`.
+    #[must_use]
+    pub fn is_beyond(self, topic: TopicId, partition: PartitionId, from: Offset) -> bool {
+        matches!(self, Self::Record { position, .. }
+            if (position.topic, position.partition) == (topic, partition)
+                && position.offset >= from)
+    }
+}
+
 /// What a topic holds at an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {

@@ -35,13 +35,14 @@ impl Checker for Dedupe {
             };
             for ((home, _), events) in &mut self.settled {
                 if home.0 == subscription {
-                    events.retain(|event| !void(event));
+                    events.retain(|event| !event.is_beyond(topic, partition, to));
                 }
             }
         }
         if let Fact::Recreated { topic } = fact {
-            let void = |event: &EventId| matches!(event, EventId::Record { position, .. } if position.topic == topic);
-            self.settled.values_mut().for_each(|events| events.retain(|event| !void(event)));
+            for events in self.settled.values_mut() {
+                events.retain(|event| !event.is_of(topic));
+            }
         }
         if matches!(fact, Fact::Durable(_) | Fact::Gone { .. } | Fact::Crashed) {
             for place in scene.durable.marks.keys() {

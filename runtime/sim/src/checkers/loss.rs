@@ -31,8 +31,9 @@ impl Checker for Loss {
         } else if let Fact::Reset { cursor, to } = fact {
             self.set_back(cursor, to, scene);
         } else if let Fact::Recreated { topic } = fact {
-            let stands = |event: &EventId| !matches!(event, EventId::Record { position, .. } if position.topic == topic);
-            self.ids.values_mut().for_each(|events| events.retain(stands));
+            for events in self.ids.values_mut() {
+                events.retain(|event| !event.is_of(topic));
+            }
         } else if let Fact::Trimmed { .. } = fact {
             self.excuse(scene);
         }
@@ -83,12 +84,7 @@ impl Loss {
 
     fn set_back(&mut self, cursor: CursorId, to: Offset, scene: Scene<'_>) {
         let (subscription, topic, partition) = cursor;
-        let again = |event: &EventId| match event {
-            EventId::Record { position, .. } => {
-                position.topic == topic && position.partition == partition && position.offset >= to
-            }
-            EventId::Timer { .. } => false,
-        };
+        let again = |event: &EventId| event.is_beyond(topic, partition, to);
         self.settled.retain(|(of, event)| *of != subscription || !again(event));
         for ((home, _), events) in &mut self.ids {
             if home.0 == subscription {

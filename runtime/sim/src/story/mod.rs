@@ -5,14 +5,15 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `policy inline 1, attempts 3` | before `start`: also `delay 100ms`, `concurrency`, `stateful`, `on-dead block`, `order partition`, `checkpoint 100ms` |
-//! | `append orders ann id 7 unwanted` | appends a record; key `-` is none; `id`, `unwanted`, `invalid` may be left out |
+//! | `policy inline 1, attempts 3` | before `start`; its words are in `Story::policy` |
+//! | `append orders ann id 7 unwanted` | appends a record; key `-` is none; or `invalid` |
 //! | `start` | the process starts and is assigned the partition |
 //! | `read`, `read 2` | reads all there is, or so many |
 //! | `orders@0 succeeds, sets wake 500ms, cancels nap` | ends an attempt; timers count from now |
 //! | `orders@0 fails`, `fails after 2s`, `is rejected`, `traps`, `times out` | ends an attempt |
 //! | `wait 100ms` | time passes |
-//! | `commit`, `commit aborts`, `commit, then the process dies`, `the process dies` | ends a checkpoint, or everything |
+//! | `commit`, `commit aborts`, `commit, then the process dies` | ends a checkpoint |
+//! | `the process dies` | everything in memory is gone |
 //! | `assign` | answers a rewind |
 //! | `upgrade 2`, `pause`, `resume`, `revoke`, `lose` | an input of that name |
 //! | `show` | tells what is durable |
