@@ -133,6 +133,7 @@ impl Partition {
         };
         if let Some(place) = lane.parking.as_mut().and_then(|it| it.events.front_mut()) {
             place.is_loaded = true;
+            self.book.loaded.insert(place.event.origin);
         }
         lane.state = State::Running(attempt);
         self.book.running.insert(attempt);

@@ -18,7 +18,7 @@ impl Partition {
     ) -> Result<(), Violation> {
         let event = EventRef::Record(fetched.position);
         if self.book.is_revoking || scope.worker.drain != Drain::No {
-            self.book.release(scope, event);
+            self.release_fetched(scope, event);
             return Ok(());
         }
         let position = fetched.position;
@@ -38,7 +38,7 @@ impl Partition {
             self.take(scope, fetched, epoch);
         } else {
             scope.observe(Observation::AlreadyFinished { subscription: self.book.place.0 });
-            self.book.release(scope, event);
+            self.release_fetched(scope, event);
             if is_dirty {
                 self.book.touch(scope);
             }
@@ -52,6 +52,14 @@ impl Partition {
     /// Whether the event at `offset` is in memory.
     pub(crate) fn has_pending(&self, topic: TopicId, offset: Offset) -> bool {
         self.cursors.get(&topic).is_some_and(|cursor| cursor.is_pending(offset))
+    }
+
+    /// Lets go of the bytes of a record that is dropped, unless it is parked and an attempt has
+    /// loaded them: after a restart it is read again where an earlier one was not finished.
+    fn release_fetched(&self, scope: &mut Scope<'_>, event: EventRef) {
+        if !self.book.loaded.contains(&event) {
+            self.book.release(scope, event);
+        }
     }
 
     fn take(&mut self, scope: &mut Scope<'_>, fetched: &Fetched, epoch: u32) {

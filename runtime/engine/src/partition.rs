@@ -42,6 +42,8 @@ pub(crate) struct Book {
     pub(crate) oldest: BTreeSet<(Instant, KeyHash)>,
     /// Cursors that overdue timers wait for.
     pub(crate) behind: u32,
+    /// Parked events whose bytes an attempt had loaded, and that were not released since.
+    pub(crate) loaded: BTreeSet<EventRef>,
     /// Events and bytes in the filling checkpoint.
     pub(crate) staged_events: u64,
     pub(crate) staged_bytes: Bytes,
@@ -65,6 +67,7 @@ impl Book {
             parked_events: 0,
             oldest: BTreeSet::new(),
             behind: 0,
+            loaded: BTreeSet::new(),
             staged_events: 0,
             staged_bytes: Bytes(0),
             is_touched: false,

@@ -115,7 +115,8 @@ impl Partition {
 
     /// Lets go of the bytes of a parked event, unless its position was read again after a reset:
     /// then those of the same name in memory are wanted.
-    pub(crate) fn release_parked(&self, scope: &mut Scope<'_>, event: EventRef) {
+    pub(crate) fn release_parked(&mut self, scope: &mut Scope<'_>, event: EventRef) {
+        self.book.loaded.remove(&event);
         if let EventRef::Record(at) = event
             && self.has_pending(at.topic, at.offset)
         {

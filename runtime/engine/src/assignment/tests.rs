@@ -1,3 +1,5 @@
+//! Where reading begins at an assignment: stored progress, resets, new topics, retention.
+
 use alloc::vec;
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! When topics pause and resume, at the window and one past it.
+
 use alloc::vec::Vec;
 
 use crate::rig::{Rig, fetched, policy, record};

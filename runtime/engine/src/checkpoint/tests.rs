@@ -1,3 +1,5 @@
+//! When a checkpoint is committed, what is in it, and what an abort undoes.
+
 use alloc::vec;
 
 use crate::rig::{Rig, SUBSCRIPTION, assignment, fetched, policy, record, with_id};

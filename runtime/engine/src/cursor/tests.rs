@@ -1,3 +1,5 @@
+//! Progress as a finished prefix and ranges above it, and which marks a reset voids.
+
 use alloc::vec::Vec;
 
 use super::Progression;

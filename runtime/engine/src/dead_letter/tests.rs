@@ -1,3 +1,5 @@
+//! What becomes of exhausted and invalid events, and of their lanes.
+
 use alloc::vec;
 
 use crate::rig::{Rig, SUBSCRIPTION, fetched, policy, record};

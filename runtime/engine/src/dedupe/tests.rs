@@ -1,3 +1,5 @@
+//! One id, one effect: twins in flight, parked, settled, marked and redriven.
+
 use alloc::vec;
 
 use crate::rig::{Rig, fetched, mark, policy, record, with_id};

@@ -1,3 +1,5 @@
+//! How many attempts start, in which turn, and when none does.
+
 use alloc::vec::Vec;
 
 use crate::rig::{PARTITION, Rig, SUBSCRIPTION, assignment, fetched, invoked, policy, record};

@@ -1,3 +1,5 @@
+//! How partitions and the host are given up: revoked, lost, drained.
+
 use alloc::vec;
 
 use crate::rig::{PARTITION, Rig, SUBSCRIPTION, assignment, fetched, policy, record};

@@ -1,10 +1,12 @@
+//! What becomes of a record that was read: accepted, filtered, stale, already finished.
+
 use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::rig::{PARTITION, Rig, SUBSCRIPTION, assignment, fetched, policy, record};
 use crate::{
-    Effect, Fetched, Generation, Input, Observation, Order, PartitionId, Position, SubscriptionId,
-    Terminal, TopicId, Verdict,
+    Bytes, Effect, FailureClass, Fetched, Generation, Input, Instant, KeyHash, Observation, Order,
+    ParkedEvent, ParkedLane, PartitionId, Position, SubscriptionId, Terminal, TopicId, Verdict,
 };
 
 #[test]
@@ -19,6 +21,54 @@ fn an_offset_that_is_finished_is_dropped() {
         assert_eq!(rig.invoked().is_empty(), is_finished, "offset {offset}");
         assert_eq!(rig.released().is_empty(), !is_finished, "offset {offset}");
     }
+}
+
+/// Offset 5 is parked and finished, 3 and 4 are not.
+fn parked_behind_unfinished() -> Rig {
+    let mut assignment = assignment(1);
+    assignment.cursors[0].stored = Some(crate::rig::stored(3, &[(5, 6)]));
+    let parked = ParkedEvent {
+        sequence: 0,
+        event: record(5),
+        attempts: 3,
+        first_failure: Some(Instant(500)),
+        due: Instant(900),
+        size: Bytes(100),
+        id: None,
+        redriven: false,
+    };
+    assignment.parked = vec![ParkedLane { key: KeyHash(5), events: vec![parked] }];
+    Rig::assigned(policy(), assignment)
+}
+
+#[test]
+fn a_parked_event_that_is_read_again_while_it_runs_keeps_its_bytes() {
+    let mut rig = parked_behind_unfinished();
+    assert_eq!(rig.invoked(), vec![record(5)]);
+    rig.fetch(fetched(3, 3)).fetch(fetched(5, 5));
+    assert_eq!(rig.released(), vec![]);
+    rig.succeed(record(5));
+    assert_eq!(rig.released(), vec![record(5)], "once its outcome is staged");
+    rig.fetch(fetched(6, 6)).give(Input::Drain).fetch(fetched(7, 5));
+    assert_eq!(rig.released(), vec![record(7)]);
+}
+
+#[test]
+fn a_parked_event_that_is_read_again_between_attempts_has_no_bytes_to_keep() {
+    let mut rig = parked_behind_unfinished();
+    rig.fail(record(5), FailureClass::Retryable);
+    assert_eq!(rig.released(), vec![record(5)]);
+    rig.fetch(fetched(3, 3)).fetch(fetched(5, 5));
+    assert_eq!(rig.released(), vec![record(5)]);
+}
+
+#[test]
+fn a_parked_event_that_is_read_again_while_its_partition_drains_keeps_its_bytes() {
+    let mut rig = parked_behind_unfinished();
+    rig.fetch(fetched(3, 3)).give(Input::Drain).fetch(fetched(5, 5));
+    assert_eq!(rig.released(), vec![]);
+    rig.succeed(record(5));
+    assert_eq!(rig.released(), vec![record(5)]);
 }
 
 #[test]

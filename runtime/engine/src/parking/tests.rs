@@ -1,3 +1,5 @@
+//! When a lane is parked, what follows it there, and how it drains in order.
+
 use alloc::vec;
 
 use crate::rig::{Rig, SUBSCRIPTION, assignment, fetched, policy, record, set, timer};

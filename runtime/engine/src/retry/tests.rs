@@ -1,3 +1,5 @@
+//! Delays, attempts and ages at their limits and one past them.
+
 use alloc::vec;
 
 use super::{Jitter, delay, interval};

@@ -1,3 +1,5 @@
+//! Timers in their lanes: never early, held, overwritten, cancelled, once.
+
 use alloc::vec;
 
 use crate::rig::{

@@ -1,3 +1,5 @@
+//! A new version takes over exactly at a checkpoint boundary.
+
 use alloc::vec;
 
 use crate::rig::{Rig, SUBSCRIPTION, fetched, policy, record};
