@@ -1,1 +1,42 @@
-//! Measures.
+//! Measures a host from outside, as its users would, and writes down what it measured. It asserts
+//! nothing: a slow machine is no failure.
+
+pub mod figure;
+pub mod idle;
+pub mod latency;
+pub mod process;
+pub mod scene;
+pub mod start;
+pub mod throughput;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use self::figure::Figure;
+
+/// What to measure, and how much of it.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The host's binary.
+    pub binary: PathBuf,
+    /// Events of a run for throughput.
+    pub events: u64,
+    /// Seconds of the run for latency.
+    pub seconds: u64,
+    /// Plugins of the run for starting.
+    pub plugins: u32,
+}
+
+/// Called with a line about what is going on.
+pub type Progress<'a> = &'a mut dyn FnMut(&str);
+
+type Measure = fn(&Options, Progress<'_>) -> Result<Vec<Figure>>;
+
+/// Measurements by name, in the order they are taken.
+pub const ALL: [(&str, Measure); 4] = [
+    ("throughput", throughput::measure),
+    ("latency", latency::measure),
+    ("start", start::measure),
+    ("idle", idle::measure),
+];

@@ -1,2 +1,47 @@
-//! Measures a release build of the host.
-fn main() {}
+//! Takes measurements from the command line, shows them as a table and leaves them in
+//! `target/bench/report.json`. It never fails because something is slow.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the terminal is its output")]
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use gristmill_tests::bench::{self, Options, figure};
+use gristmill_tests::support::component;
+
+/// Measures a release build of the host.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Args {
+    /// One measurement alone: throughput, latency, start or idle
+    #[arg(long, value_name = "NAME", value_parser = bench::ALL.map(|(name, _)| name))]
+    only: Option<String>,
+    /// Events per run for throughput
+    #[arg(long, default_value_t = 300_000)]
+    events: u64,
+    /// Seconds of the run for latency
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+    /// Plugins of the runs for starting
+    #[arg(long, default_value_t = 100)]
+    plugins: u32,
+}
+
+fn main() -> Result<()> {
+    let Args { only, events, seconds, plugins } = Args::parse();
+    let options = Options { binary: component::binary("release"), events, seconds, plugins };
+    let mut figures = Vec::new();
+    for (name, measure) in bench::ALL {
+        if only.as_deref().is_none_or(|only| only == name) {
+            figures.extend(measure(&options, &mut |line| eprintln!("{line}"))?);
+        }
+    }
+    let folder = component::root().join("target/bench");
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    let path = folder.join("report.json");
+    let text = serde_json::to_string_pretty(&figures)?;
+    fs::write(&path, text + "\n").with_context(|| format!("write {}", path.display()))?;
+    print!("{}", figure::table(&figures));
+    println!("written to {}", path.display());
+    Ok(())
+}

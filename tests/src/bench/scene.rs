@@ -1,0 +1,99 @@
+//! Owns the host that is measured: its configuration, the handler it runs, the events it gets.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::support::component;
+use crate::support::home::Home;
+
+/// The topic events are published to.
+pub const INPUT: &str = "orders";
+/// The topic the handler publishes to.
+pub const OUTPUT: &str = "totals";
+/// Partitions of both.
+pub const PARTITIONS: u32 = 8;
+/// Keys the events are spread over.
+pub const KEYS: u64 = 20_000;
+/// Text that brings an event to about 380 bytes, as ticketing's are.
+const FILLING: &str = "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod \
+    tempor incididunt ut labore et dolore magna aliqua, ut enim ad minim veniam, quis nostrud \
+    exercitation ullamco laboris nisi ut aliquip ex ea commodo.";
+
+/// The handler: parses JSON, reads and writes one value of state, emits one event.
+///
+/// # Errors
+///
+/// When it is not built.
+pub fn handler() -> Result<Vec<u8>> {
+    component::guest("ordinary")
+}
+
+/// A host's folder without plugins.
+///
+/// # Errors
+///
+/// When there is no binary.
+pub fn home(binary: &Path) -> Result<Home> {
+    let mut config = String::from(
+        "name = \"bench\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\n\
+         plugins_dir = \"plugins\"\n\n[storage]\nreserve = \"64MiB\"\n",
+    );
+    for topic in [INPUT, OUTPUT] {
+        // Writing to a string cannot fail.
+        let _written = write!(config, "\n[topics.{topic}]\npartitions = {PARTITIONS}\n");
+    }
+    Home::new(binary, &config)
+}
+
+/// A manifest of the handler as subscription `name`, each instance used for `reuse` events.
+pub fn manifest(name: &str, reuse: u32) -> String {
+    format!(
+        r#"[[subscription]]
+name = "{name}"
+topics = ["{INPUT}"]
+
+[subscription.grants]
+emit = ["{OUTPUT}"]
+state = true
+
+[subscription.limits]
+instances = {{ reuse = {reuse} }}
+"#
+    )
+}
+
+/// Adds event `number` to `text` as a structured CloudEvent.
+pub fn event(text: &mut String, number: u64) {
+    let key = number.wrapping_mul(2_654_435_761) % KEYS;
+    // Writing to a string cannot fail.
+    let _written = write!(
+        text,
+        r#"{{"specversion":"1.0","id":"{number}","source":"/bench","type":"order.placed","partitionkey":"key-{key}","data":{{"id":"{number}","amount":{},"customer":"key-{key}","items":[{{"sku":"A-{key}","count":2}},{{"sku":"B-7","count":1}}],"note":"{FILLING}"}}}}"#,
+        number % 100
+    );
+}
+
+/// A batch of events by number.
+pub fn batch(numbers: std::ops::Range<u64>) -> String {
+    let mut text = String::new();
+    for number in numbers {
+        text.push(if text.is_empty() { '[' } else { ',' });
+        event(&mut text, number);
+    }
+    text.push(']');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_has_the_size_of_a_ticket() {
+        let value: serde_json::Value = serde_json::from_str(&batch(0..2)).unwrap();
+        let size = value[1]["data"].to_string().len();
+        assert!((350..450).contains(&size), "{size} bytes");
+    }
+}

@@ -1,0 +1,162 @@
+//! Measures how fast a backlog is handled, what an invocation costs and where the processor's time
+//! goes, with an instance per event and with instances reused.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use super::figure::{Figure, Target};
+use super::process::{Cpu, metric};
+use super::{Options, Progress, scene};
+use crate::support::client::Client;
+
+/// Events of one request while the topic is filled.
+const BATCH: u64 = 1_000;
+/// Time between two looks at the end of the output topic.
+const LOOK: Duration = Duration::from_millis(10);
+/// A backlog that does not shrink for so long will not.
+const STUCK: Duration = Duration::from_secs(30);
+/// Events an instance is reused for.
+const REUSE: u32 = 10_000;
+
+/// Takes both runs.
+///
+/// # Errors
+///
+/// When the host fails, or does not get on.
+pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>> {
+    let reused = run(options, REUSE, progress)?;
+    let fresh = run(options, 1, progress)?;
+    let mut figures = Vec::new();
+    for (how, run, least) in [("reused", &reused, 40_000.0), ("fresh", &fresh, 25_000.0)] {
+        figures.push(
+            Figure::new(format!("throughput, {how} instances"), run.rate(), "events/s")
+                .aiming(Target::AtLeast(least))
+                .beside("Redpanda Connect, wasm, on Kafka", 30_000.0)
+                .noting(run.note()),
+        );
+        let per_event = |time: f64| time / run.events;
+        figures.extend([
+            Figure::new(format!("attempt, {how}"), per_event(run.attempts) / 1e3, "µs")
+                .noting("gristmill_process_duration_seconds: wall time, host calls included"),
+            Figure::new(format!("processor time per event, {how}"), per_event(run.cpu()) / 1e3, "µs")
+                .noting("all threads of the process, from /proc"),
+            Figure::new(format!("of which guest, {how}"), per_event(run.guest()) / 1e3, "µs")
+                .noting(GUEST),
+            Figure::new(format!("of which store threads, {how}"), per_event(run.store()) / 1e3, "µs")
+                .noting("threads that write, sync and compact"),
+            Figure::new(format!("of which host, {how}"), per_event(run.host()) / 1e3, "µs")
+                .aiming(Target::AtMost(5.0))
+                .noting("what is left: decode, decide, stage, encode, read topics, HTTP"),
+        ]);
+    }
+    let (fresh, reused) = (fresh.guest() / fresh.events, reused.guest() / reused.events);
+    figures.push(
+        Figure::new("fresh instance, beyond a reused one", (fresh - reused) / 1e3, "µs")
+            .aiming(Target::AtMost(20.0))
+            .noting("difference of guest time per event"),
+    );
+    Ok(figures)
+}
+
+const GUEST: &str = "wall time of attempts, times the share of their ready time that worker \
+    threads had a processor (schedstat): attempts are not timed by processor time, so this takes \
+    preemption to fall on guest and host code alike. State reads count as guest";
+
+/// What one run used.
+struct Run {
+    events: f64,
+    took: Duration,
+    filled: Duration,
+    /// Wall time of all attempts in nanoseconds.
+    attempts: f64,
+    used: Cpu,
+}
+
+impl Run {
+    fn rate(&self) -> f64 {
+        self.events / self.took.as_secs_f64()
+    }
+
+    fn cpu(&self) -> f64 {
+        float(self.used.all())
+    }
+
+    fn store(&self) -> f64 {
+        float(self.used.store)
+    }
+
+    fn guest(&self) -> f64 {
+        let (ran, waited) = (float(self.used.workers), float(self.used.workers_waited));
+        self.attempts * ran / (ran + waited).max(1.0)
+    }
+
+    fn host(&self) -> f64 {
+        self.cpu() - self.store() - self.guest()
+    }
+
+    fn note(&self) -> String {
+        format!(
+            "{} events in {:.2} s from resume to the last emission durable; {} partitions, {} \
+             keys; filled over HTTP before at {:.0} events/s",
+            self.events,
+            self.took.as_secs_f64(),
+            scene::PARTITIONS,
+            scene::KEYS,
+            self.events / self.filled.as_secs_f64()
+        )
+    }
+}
+
+fn run(options: &Options, reuse: u32, progress: Progress<'_>) -> Result<Run> {
+    let home = scene::home(&options.binary)?;
+    home.put("ordinary.wasm", &scene::handler()?)?;
+    home.put("ordinary.toml", scene::manifest("ordinary", reuse).as_bytes())?;
+    let mut process = home.start(&[])?;
+    let client = process.must_be_ready()?;
+    client.post("/api/v1/subscriptions/ordinary/pause")?;
+    progress(&format!("throughput, reuse {reuse}: filling"));
+    let began = Instant::now();
+    let mut next = 0;
+    while next < options.events {
+        let end = (next + BATCH).min(options.events);
+        client.publish(scene::INPUT, &scene::batch(next..end))?;
+        next = end;
+    }
+    let filled = began.elapsed();
+    progress(&format!("throughput, reuse {reuse}: handling"));
+    let (before, cpu) = (client.get("/metrics")?, Cpu::of(process.id())?);
+    let began = Instant::now();
+    client.post("/api/v1/subscriptions/ordinary/resume")?;
+    wait_for(&client, options.events)?;
+    let took = began.elapsed();
+    let used = Cpu::of(process.id())?.since(cpu);
+    let after = client.get("/metrics")?;
+    let of = |text: &str| metric(text, "gristmill_process_duration_seconds_sum");
+    let attempts = (of(&after) - of(&before)) * 1e9;
+    process.stop()?;
+    Ok(Run { events: float(options.events), took, filled, attempts, used })
+}
+
+/// Waits until `events` emissions are durable.
+fn wait_for(client: &Client, events: u64) -> Result<()> {
+    let (mut before, mut moved) = (0, Instant::now());
+    loop {
+        let durable = client.ends(scene::OUTPUT)?.iter().sum();
+        if durable >= events {
+            return Ok(());
+        }
+        if durable != before {
+            (before, moved) = (durable, Instant::now());
+        } else if moved.elapsed() > STUCK {
+            bail!("{durable} of {events} emissions are there and no more come");
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures have three digits")]
+fn float(number: u64) -> f64 {
+    number as f64
+}
