@@ -93,7 +93,7 @@ impl Disk {
         Ok(Self {
             meta: database.keyspace("meta", small(4))?,
             log: database.keyspace("log", log_options)?,
-            state: database.keyspace("state", small(16))?,
+            state: database.keyspace("state", small(8))?,
             expiry: database.keyspace("expiry", small(4))?,
             timers: database.keyspace("timers", small(4))?,
             parked: database.keyspace("parked", small(4))?,
@@ -129,7 +129,7 @@ impl Disk {
 /// Events are written once and read in order: no bloom filters.
 fn log_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
-        .max_memtable_size(32 * MIB)
+        .max_memtable_size(16 * MIB)
         .filter_policy(FilterPolicy::disabled())
 }
 
@@ -138,7 +138,7 @@ fn log_options() -> KeyspaceCreateOptions {
 fn marks_options() -> KeyspaceCreateOptions {
     let bloom = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(12.0));
     KeyspaceCreateOptions::default()
-        .max_memtable_size(16 * MIB)
+        .max_memtable_size(8 * MIB)
         .filter_policy(FilterPolicy::all(bloom))
         .data_block_compression_policy(CompressionPolicy::disabled())
 }
