@@ -29,10 +29,6 @@ impl Checker for Dedupe {
             check_written(batch, scene)?;
         }
         if let Fact::Reset { cursor: (subscription, topic, partition), to } = fact {
-            let void = |event: &EventId| {
-                matches!(event, EventId::Record { position, .. }
-                if position.topic == topic && position.partition == partition && position.offset >= to)
-            };
             for ((home, _), events) in &mut self.settled {
                 if home.0 == subscription {
                     events.retain(|event| !event.is_beyond(topic, partition, to));
