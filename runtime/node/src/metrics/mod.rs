@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod collectors;
+mod instruments;
 mod subscription;
 
 use std::collections::BTreeMap;
@@ -11,10 +12,13 @@ use std::time::Duration;
 
 use gristmill_engine::{Figures, Instant};
 use gristmill_store::{Figures as StoreFigures, Space};
-use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
+use prometheus::{IntGaugeVec, Registry, TextEncoder};
 
 use self::catalogue::Catalogue;
 use self::collectors::{Borrowed, Process};
+use self::instruments::{
+    EventInstruments, HeldInstruments, PluginInstruments, StorageInstruments, SurfaceInstruments,
+};
 use self::subscription::clamp;
 pub(crate) use self::subscription::{Outcome, SubscriptionMetrics};
 
@@ -33,43 +37,12 @@ pub(crate) struct Metrics {
     registry: Registry,
     #[cfg_attr(not(test), expect(dead_code, reason = "compared with the documentation"))]
     entries: Vec<catalogue::Entry>,
-    consumed: IntCounterVec,
-    completed: IntCounterVec,
-    attempts: IntCounterVec,
-    process_duration: HistogramVec,
-    queue_wait: HistogramVec,
-    end_to_end: HistogramVec,
-    checkpoint_duration: HistogramVec,
+    events: EventInstruments,
+    held: HeldInstruments,
+    plugins: PluginInstruments,
+    storage: StorageInstruments,
+    surface: SurfaceInstruments,
     fsync_duration: Borrowed,
-    lag: IntGaugeVec,
-    lanes_active: IntGaugeVec,
-    lanes_parked: IntGaugeVec,
-    parked_events: IntGaugeVec,
-    oldest_parked: IntGaugeVec,
-    in_flight: IntGaugeVec,
-    retries: IntGaugeVec,
-    dead_letters: IntCounterVec,
-    dlq_backlog: IntGaugeVec,
-    timers: IntGaugeVec,
-    timer_lateness: HistogramVec,
-    emissions: IntCounterVec,
-    dedupe_hits: IntCounterVec,
-    dedupe_evicted: IntCounterVec,
-    stale: IntCounterVec,
-    skipped: IntCounterVec,
-    last_processed: IntGaugeVec,
-    plugin_memory: IntGaugeVec,
-    plugin_fuel: IntCounterVec,
-    plugin_traps: IntCounterVec,
-    plugin_info: IntGaugeVec,
-    plugin_load_failures: IntCounterVec,
-    state_bytes: IntGaugeVec,
-    disk_bytes: IntGaugeVec,
-    free_bytes: IntGaugeVec,
-    storage_low: IntGaugeVec,
-    ingested: IntCounterVec,
-    http_requests: IntCounterVec,
-    http_streams: IntGaugeVec,
     process: ProcessGauges,
     /// Digest shown per plugin, to take it back when another takes over.
     shown: Mutex<BTreeMap<String, [String; 2]>>,
@@ -89,7 +62,6 @@ const NONE: &[&str] = &[];
 
 impl Metrics {
     /// All instruments, at zero.
-    #[expect(clippy::too_many_lines, reason = "one line per instrument, and nothing else")]
     pub(crate) fn new() -> Self {
         let mut made = Catalogue::default();
         let fsync = ("gristmill_fsync_duration_seconds", "Time of one write and sync of the store");
@@ -102,185 +74,12 @@ impl Metrics {
         );
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Self {
-            consumed: made.counters(
-                "gristmill_events_consumed_total",
-                &["subscription", "topic"],
-                "Events read, once per delivery",
-            ),
-            completed: made.counters(
-                "gristmill_events_completed_total",
-                &["subscription", "outcome"],
-                "Events whose outcome is durable: committed, duplicate, filtered, dead_lettered \
-                 or discarded",
-            ),
-            attempts: made.counters(
-                "gristmill_attempts_total",
-                &["subscription", "plugin", "class"],
-                "Attempts ended, by class of failure, or success",
-            ),
-            process_duration: made.histograms(
-                "gristmill_process_duration_seconds",
-                SUBSCRIPTION,
-                "Time of one attempt, waits included",
-                &SECONDS,
-            ),
-            queue_wait: made.histograms(
-                "gristmill_queue_wait_seconds",
-                SUBSCRIPTION,
-                "Time from reading an event to its first attempt",
-                &SECONDS,
-            ),
-            end_to_end: made.histograms(
-                "gristmill_end_to_end_latency_seconds",
-                SUBSCRIPTION,
-                "Time from a record's timestamp to its durable effects",
-                &SECONDS,
-            ),
-            checkpoint_duration: made.histograms(
-                "gristmill_checkpoint_duration_seconds",
-                NONE,
-                "Time from handing a checkpoint to the store to its being durable",
-                &SECONDS,
-            ),
+            events: EventInstruments::new(&mut made),
+            held: HeldInstruments::new(&mut made),
+            plugins: PluginInstruments::new(&mut made),
+            storage: StorageInstruments::new(&mut made),
+            surface: SurfaceInstruments::new(&mut made),
             fsync_duration,
-            lag: made.gauges(
-                "gristmill_consumer_lag",
-                &["subscription", "topic", "partition"],
-                "Events behind the end of the partition that are not settled",
-            ),
-            lanes_active: made.gauges(
-                "gristmill_lanes_active",
-                SUBSCRIPTION,
-                "Lanes with anything in memory",
-            ),
-            lanes_parked: made.gauges(
-                "gristmill_lanes_parked",
-                SUBSCRIPTION,
-                "Lanes in durable parking",
-            ),
-            parked_events: made.gauges(
-                "gristmill_parked_events",
-                SUBSCRIPTION,
-                "Events in durable parking",
-            ),
-            oldest_parked: made.gauges(
-                "gristmill_oldest_parked_timestamp_seconds",
-                SUBSCRIPTION,
-                "When the oldest parked event first failed, in seconds since 1970; 0 for none",
-            ),
-            in_flight: made.gauges(
-                "gristmill_events_in_flight",
-                SUBSCRIPTION,
-                "Attempts running now",
-            ),
-            retries: made.gauges(
-                "gristmill_retries_scheduled",
-                SUBSCRIPTION,
-                "Events that wait for their next attempt",
-            ),
-            dead_letters: made.counters(
-                "gristmill_dead_letters_total",
-                &["subscription", "class"],
-                "Dead letters written, by class of failure",
-            ),
-            dlq_backlog: made.gauges(
-                "gristmill_dlq_backlog",
-                &["subscription", "topic"],
-                "Dead letters held in a dead-letter topic",
-            ),
-            timers: made.gauges("gristmill_timers_pending", SUBSCRIPTION, "Timers set"),
-            timer_lateness: made.histograms(
-                "gristmill_timer_lateness_seconds",
-                SUBSCRIPTION,
-                "Time from a timer's due moment to its first attempt",
-                &LATENESS,
-            ),
-            emissions: made.counters(
-                "gristmill_emissions_total",
-                SUBSCRIPTION,
-                "Emissions staged with the checkpoint of their event",
-            ),
-            dedupe_hits: made.counters(
-                "gristmill_dedupe_hits_total",
-                SUBSCRIPTION,
-                "Events found to be settled already",
-            ),
-            dedupe_evicted: made.counters(
-                "gristmill_dedupe_evicted_early_total",
-                NONE,
-                "Dedupe marks forgotten before their age since the start",
-            ),
-            stale: made.counters(
-                "gristmill_stale_generation_checkpoints_total",
-                SUBSCRIPTION,
-                "Inputs and checkpoints of an older assignment, dropped",
-            ),
-            skipped: made.counters(
-                "gristmill_events_skipped_total",
-                SUBSCRIPTION,
-                "Offsets that retention removed before they were read",
-            ),
-            last_processed: made.gauges(
-                "gristmill_last_event_processed_timestamp_seconds",
-                SUBSCRIPTION,
-                "When an outcome last became durable, in seconds since 1970",
-            ),
-            plugin_memory: made.gauges(
-                "gristmill_plugin_memory_bytes",
-                PLUGIN,
-                "Most memory an instance of the version in use had",
-            ),
-            plugin_fuel: made.counters(
-                "gristmill_plugin_fuel_total",
-                PLUGIN,
-                "Fuel used, where it is metered",
-            ),
-            plugin_traps: made.counters("gristmill_plugin_traps_total", PLUGIN, "Guests trapped"),
-            plugin_info: made.gauges(
-                "gristmill_plugin_info",
-                &["plugin", "digest", "component"],
-                "Always 1; digests of the version in use, and of its component alone",
-            ),
-            plugin_load_failures: made.counters(
-                "gristmill_plugin_load_failures_total",
-                PLUGIN,
-                "Files refused: the version before goes on",
-            ),
-            state_bytes: made.gauges(
-                "gristmill_state_bytes",
-                NONE,
-                "State on disk, with what compaction has still to remove",
-            ),
-            disk_bytes: made.gauges(
-                "gristmill_storage_used_bytes",
-                NONE,
-                "Everything the store has on disk",
-            ),
-            free_bytes: made.gauges(
-                "gristmill_storage_free_bytes",
-                NONE,
-                "Free space of the file system the store is on",
-            ),
-            storage_low: made.gauges(
-                "gristmill_storage_low",
-                NONE,
-                "1 while free space is under the reserve and ingest is refused",
-            ),
-            ingested: made.counters(
-                "gristmill_events_ingested_total",
-                &["topic"],
-                "Events taken over HTTP and durable",
-            ),
-            http_requests: made.counters(
-                "gristmill_http_requests_total",
-                &["route", "status"],
-                "Requests answered, by route pattern and status",
-            ),
-            http_streams: made.gauges(
-                "gristmill_http_event_streams",
-                NONE,
-                "Event streams open now",
-            ),
             process: ProcessGauges::new(&mut made),
             shown: Mutex::default(),
             registry: made.registry,
@@ -308,20 +107,20 @@ impl Metrics {
         }
         if let Some([digest, component]) = shown.insert(plugin.to_owned(), now) {
             // What is not there need not be taken away.
-            drop(self.plugin_info.remove_label_values(&[plugin, &digest, &component]));
-            self.plugin_memory.with_label_values(&[plugin]).set(0);
+            drop(self.plugins.info.remove_label_values(&[plugin, &digest, &component]));
+            self.plugins.memory.with_label_values(&[plugin]).set(0);
         }
-        self.plugin_info.with_label_values(&[plugin, digest, component]).set(1);
+        self.plugins.info.with_label_values(&[plugin, digest, component]).set(1);
     }
 
     /// Files of a plugin were refused.
     pub(crate) fn plugin_load_failed(&self, plugin: &str) {
-        self.plugin_load_failures.with_label_values(&[plugin]).inc();
+        self.plugins.load_failures.with_label_values(&[plugin]).inc();
     }
 
     /// A checkpoint is durable.
     pub(crate) fn checkpointed(&self, took: Duration) {
-        self.checkpoint_duration.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
+        self.storage.checkpoint_duration.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
     }
 
     /// Sets what the engines hold of a subscription: the sum over all workers, the oldest of all.
@@ -329,52 +128,52 @@ impl Metrics {
         let set = |gauge: &IntGaugeVec, value| {
             gauge.with_label_values(&[subscription]).set(clamp(value));
         };
-        set(&self.lanes_active, figures.lanes_active);
-        set(&self.lanes_parked, figures.lanes_parked);
-        set(&self.parked_events, figures.parked_events);
-        set(&self.oldest_parked, figures.oldest_parked.map_or(0, |at| at.0 / 1_000));
-        set(&self.in_flight, figures.events_in_flight);
-        set(&self.retries, figures.retries_scheduled);
-        set(&self.timers, figures.timers_pending);
+        set(&self.held.lanes_active, figures.lanes_active);
+        set(&self.held.lanes_parked, figures.lanes_parked);
+        set(&self.held.parked_events, figures.parked_events);
+        set(&self.held.oldest_parked, figures.oldest_parked.map_or(0, |at| at.0 / 1_000));
+        set(&self.held.in_flight, figures.events_in_flight);
+        set(&self.held.retries, figures.retries_scheduled);
+        set(&self.held.timers, figures.timers_pending);
     }
 
     /// Sets how far a subscription is behind in one partition.
     pub(crate) fn set_lag(&self, subscription: &str, topic: &str, partition: u32, events: u64) {
         let partition = partition.to_string();
-        self.lag.with_label_values(&[subscription, topic, &partition]).set(clamp(events));
+        self.held.lag.with_label_values(&[subscription, topic, &partition]).set(clamp(events));
     }
 
     /// Sets how many dead letters a topic holds.
     pub(crate) fn set_dlq_backlog(&self, subscription: &str, topic: &str, events: u64) {
-        self.dlq_backlog.with_label_values(&[subscription, topic]).set(clamp(events));
+        self.held.dlq_backlog.with_label_values(&[subscription, topic]).set(clamp(events));
     }
 
     /// Sets what the store says of itself.
     pub(crate) fn set_store(&self, figures: StoreFigures, space: Space) {
         let set = |gauge: &IntGaugeVec, value| gauge.with_label_values::<&str>(&[]).set(value);
-        set(&self.state_bytes, clamp(figures.state.0));
-        set(&self.disk_bytes, clamp(figures.disk.0));
-        let evicted = self.dedupe_evicted.with_label_values::<&str>(&[]);
+        set(&self.storage.state_bytes, clamp(figures.state.0));
+        set(&self.storage.disk_bytes, clamp(figures.disk.0));
+        let evicted = self.storage.dedupe_evicted.with_label_values::<&str>(&[]);
         evicted.inc_by(figures.marks_evicted.saturating_sub(evicted.get()));
-        set(&self.free_bytes, clamp(space.free.0));
-        set(&self.storage_low, i64::from(space.low));
+        set(&self.storage.free_bytes, clamp(space.free.0));
+        set(&self.storage.storage_low, i64::from(space.low));
         self.fsync_duration.set(figures.sync);
     }
 
     /// Events of a topic, taken over HTTP, are durable.
     pub(crate) fn ingested(&self, topic: &str, count: u64) {
-        self.ingested.with_label_values(&[topic]).inc_by(count);
+        self.surface.ingested.with_label_values(&[topic]).inc_by(count);
     }
 
     /// A request was answered.
     pub(crate) fn http_answered(&self, route: &str, status: u16) {
-        self.http_requests.with_label_values(&[route, &status.to_string()]).inc();
+        self.surface.http_requests.with_label_values(&[route, &status.to_string()]).inc();
     }
 
     /// Sets how many event streams are open.
     pub(crate) fn set_http_streams(&self, open: usize) {
         let open = i64::try_from(open).unwrap_or(i64::MAX);
-        self.http_streams.with_label_values::<&str>(&[]).set(open);
+        self.surface.http_streams.with_label_values::<&str>(&[]).set(open);
     }
 
     /// Everything in Prometheus' text format. Call the setters first: gauges show what was last
@@ -392,7 +191,7 @@ impl Metrics {
 
     /// The moment of the last durable outcome of a subscription, if there was one.
     pub(crate) fn last_processed(&self, subscription: &str) -> Option<Instant> {
-        let seconds = self.last_processed.with_label_values(&[subscription]).get();
+        let seconds = self.events.last_processed.with_label_values(&[subscription]).get();
         u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(|it| Instant(it * 1_000))
     }
 

@@ -79,15 +79,16 @@ impl SubscriptionMetrics {
         let counter = |vec: &prometheus::IntCounterVec| vec.with_label_values(&[name]);
         let gauge = |vec: &prometheus::IntGaugeVec| vec.with_label_values(&[name]);
         let histogram = |vec: &prometheus::HistogramVec| vec.with_label_values(&[name]);
-        let attempts = |class: &str| metrics.attempts.with_label_values(&[name, plugin, class]);
+        let attempts =
+            |class: &str| metrics.events.attempts.with_label_values(&[name, plugin, class]);
         let per_class = |make: &dyn Fn(&str) -> IntCounter| {
             CLASSES.into_iter().map(|class| (class, make(class_name(class)))).collect()
         };
         let consumed = |topic: &Arc<str>| {
-            (Arc::clone(topic), metrics.consumed.with_label_values(&[name, &**topic]))
+            (Arc::clone(topic), metrics.events.consumed.with_label_values(&[name, &**topic]))
         };
         let completed = |outcome: Outcome| {
-            (outcome, metrics.completed.with_label_values(&[name, outcome.name()]))
+            (outcome, metrics.events.completed.with_label_values(&[name, outcome.name()]))
         };
         Self {
             consumed: topics.iter().map(consumed).collect(),
@@ -95,20 +96,20 @@ impl SubscriptionMetrics {
             attempts_succeeded: attempts("success"),
             attempts_failed: per_class(&attempts),
             dead_letters: per_class(&|class| {
-                metrics.dead_letters.with_label_values(&[name, class])
+                metrics.events.dead_letters.with_label_values(&[name, class])
             }),
-            process_duration: histogram(&metrics.process_duration),
-            queue_wait: histogram(&metrics.queue_wait),
-            end_to_end: histogram(&metrics.end_to_end),
-            timer_lateness: histogram(&metrics.timer_lateness),
-            emissions: counter(&metrics.emissions),
-            dedupe_hits: counter(&metrics.dedupe_hits),
-            stale: counter(&metrics.stale),
-            skipped: counter(&metrics.skipped),
-            last_processed: gauge(&metrics.last_processed),
-            fuel: metrics.plugin_fuel.with_label_values(&[plugin]),
-            traps: metrics.plugin_traps.with_label_values(&[plugin]),
-            memory: metrics.plugin_memory.with_label_values(&[plugin]),
+            process_duration: histogram(&metrics.events.process_duration),
+            queue_wait: histogram(&metrics.events.queue_wait),
+            end_to_end: histogram(&metrics.events.end_to_end),
+            timer_lateness: histogram(&metrics.held.timer_lateness),
+            emissions: counter(&metrics.events.emissions),
+            dedupe_hits: counter(&metrics.events.dedupe_hits),
+            stale: counter(&metrics.events.stale),
+            skipped: counter(&metrics.events.skipped),
+            last_processed: gauge(&metrics.events.last_processed),
+            fuel: metrics.plugins.fuel.with_label_values(&[plugin]),
+            traps: metrics.plugins.traps.with_label_values(&[plugin]),
+            memory: metrics.plugins.memory.with_label_values(&[plugin]),
         }
     }
 

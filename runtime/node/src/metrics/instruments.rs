@@ -1,0 +1,280 @@
+//! Declares the instruments, grouped by what they measure. It counts nothing itself.
+
+use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
+
+use super::catalogue::Catalogue;
+use super::{LATENESS, NONE, PLUGIN, SECONDS, SUBSCRIPTION};
+
+/// What happens to events.
+#[derive(Debug)]
+pub(super) struct EventInstruments {
+    pub(super) consumed: IntCounterVec,
+    pub(super) completed: IntCounterVec,
+    pub(super) attempts: IntCounterVec,
+    pub(super) process_duration: HistogramVec,
+    pub(super) queue_wait: HistogramVec,
+    pub(super) end_to_end: HistogramVec,
+    pub(super) dead_letters: IntCounterVec,
+    pub(super) emissions: IntCounterVec,
+    pub(super) dedupe_hits: IntCounterVec,
+    pub(super) stale: IntCounterVec,
+    pub(super) skipped: IntCounterVec,
+    pub(super) last_processed: IntGaugeVec,
+}
+
+impl EventInstruments {
+    pub(super) fn new(made: &mut Catalogue) -> Self {
+        Self {
+            consumed: made.counters(
+                "gristmill_events_consumed_total",
+                &["subscription", "topic"],
+                "Events read, once per delivery",
+            ),
+            completed: made.counters(
+                "gristmill_events_completed_total",
+                &["subscription", "outcome"],
+                "Events whose outcome is durable: committed, duplicate, filtered, dead_lettered \
+                 or discarded",
+            ),
+            attempts: made.counters(
+                "gristmill_attempts_total",
+                &["subscription", "plugin", "class"],
+                "Attempts ended, by class of failure, or success",
+            ),
+            process_duration: made.histograms(
+                "gristmill_process_duration_seconds",
+                SUBSCRIPTION,
+                "Time of one attempt, waits included",
+                &SECONDS,
+            ),
+            queue_wait: made.histograms(
+                "gristmill_queue_wait_seconds",
+                SUBSCRIPTION,
+                "Time from reading an event to its first attempt",
+                &SECONDS,
+            ),
+            end_to_end: made.histograms(
+                "gristmill_end_to_end_latency_seconds",
+                SUBSCRIPTION,
+                "Time from a record's timestamp to its durable effects",
+                &SECONDS,
+            ),
+            dead_letters: made.counters(
+                "gristmill_dead_letters_total",
+                &["subscription", "class"],
+                "Dead letters written, by class of failure",
+            ),
+            emissions: made.counters(
+                "gristmill_emissions_total",
+                SUBSCRIPTION,
+                "Emissions staged with the checkpoint of their event",
+            ),
+            dedupe_hits: made.counters(
+                "gristmill_dedupe_hits_total",
+                SUBSCRIPTION,
+                "Events found to be settled already",
+            ),
+            stale: made.counters(
+                "gristmill_stale_generation_checkpoints_total",
+                SUBSCRIPTION,
+                "Inputs and checkpoints of an older assignment, dropped",
+            ),
+            skipped: made.counters(
+                "gristmill_events_skipped_total",
+                SUBSCRIPTION,
+                "Offsets that retention removed before they were read",
+            ),
+            last_processed: made.gauges(
+                "gristmill_last_event_processed_timestamp_seconds",
+                SUBSCRIPTION,
+                "When an outcome last became durable, in seconds since 1970",
+            ),
+        }
+    }
+}
+
+/// What engines and topics hold of a subscription.
+#[derive(Debug)]
+pub(super) struct HeldInstruments {
+    pub(super) lag: IntGaugeVec,
+    pub(super) lanes_active: IntGaugeVec,
+    pub(super) lanes_parked: IntGaugeVec,
+    pub(super) parked_events: IntGaugeVec,
+    pub(super) oldest_parked: IntGaugeVec,
+    pub(super) in_flight: IntGaugeVec,
+    pub(super) retries: IntGaugeVec,
+    pub(super) dlq_backlog: IntGaugeVec,
+    pub(super) timers: IntGaugeVec,
+    pub(super) timer_lateness: HistogramVec,
+}
+
+impl HeldInstruments {
+    pub(super) fn new(made: &mut Catalogue) -> Self {
+        Self {
+            lag: made.gauges(
+                "gristmill_consumer_lag",
+                &["subscription", "topic", "partition"],
+                "Events behind the end of the partition that are not settled",
+            ),
+            lanes_active: made.gauges(
+                "gristmill_lanes_active",
+                SUBSCRIPTION,
+                "Lanes with anything in memory",
+            ),
+            lanes_parked: made.gauges(
+                "gristmill_lanes_parked",
+                SUBSCRIPTION,
+                "Lanes in durable parking",
+            ),
+            parked_events: made.gauges(
+                "gristmill_parked_events",
+                SUBSCRIPTION,
+                "Events in durable parking",
+            ),
+            oldest_parked: made.gauges(
+                "gristmill_oldest_parked_timestamp_seconds",
+                SUBSCRIPTION,
+                "When the oldest parked event first failed, in seconds since 1970; 0 for none",
+            ),
+            in_flight: made.gauges(
+                "gristmill_events_in_flight",
+                SUBSCRIPTION,
+                "Attempts running now",
+            ),
+            retries: made.gauges(
+                "gristmill_retries_scheduled",
+                SUBSCRIPTION,
+                "Events that wait for their next attempt",
+            ),
+            dlq_backlog: made.gauges(
+                "gristmill_dlq_backlog",
+                &["subscription", "topic"],
+                "Dead letters held in a dead-letter topic",
+            ),
+            timers: made.gauges("gristmill_timers_pending", SUBSCRIPTION, "Timers set"),
+            timer_lateness: made.histograms(
+                "gristmill_timer_lateness_seconds",
+                SUBSCRIPTION,
+                "Time from a timer's due moment to its first attempt",
+                &LATENESS,
+            ),
+        }
+    }
+}
+
+/// What plugins are and use.
+#[derive(Debug)]
+pub(super) struct PluginInstruments {
+    pub(super) memory: IntGaugeVec,
+    pub(super) fuel: IntCounterVec,
+    pub(super) traps: IntCounterVec,
+    pub(super) info: IntGaugeVec,
+    pub(super) load_failures: IntCounterVec,
+}
+
+impl PluginInstruments {
+    pub(super) fn new(made: &mut Catalogue) -> Self {
+        Self {
+            memory: made.gauges(
+                "gristmill_plugin_memory_bytes",
+                PLUGIN,
+                "Most memory an instance of the version in use had",
+            ),
+            fuel: made.counters(
+                "gristmill_plugin_fuel_total",
+                PLUGIN,
+                "Fuel used, where it is metered",
+            ),
+            traps: made.counters("gristmill_plugin_traps_total", PLUGIN, "Guests trapped"),
+            info: made.gauges(
+                "gristmill_plugin_info",
+                &["plugin", "digest", "component"],
+                "Always 1; digests of the version in use, and of its component alone",
+            ),
+            load_failures: made.counters(
+                "gristmill_plugin_load_failures_total",
+                PLUGIN,
+                "Files refused: the version before goes on",
+            ),
+        }
+    }
+}
+
+/// What the store does and holds.
+#[derive(Debug)]
+pub(super) struct StorageInstruments {
+    pub(super) checkpoint_duration: HistogramVec,
+    pub(super) dedupe_evicted: IntCounterVec,
+    pub(super) state_bytes: IntGaugeVec,
+    pub(super) disk_bytes: IntGaugeVec,
+    pub(super) free_bytes: IntGaugeVec,
+    pub(super) storage_low: IntGaugeVec,
+}
+
+impl StorageInstruments {
+    pub(super) fn new(made: &mut Catalogue) -> Self {
+        Self {
+            checkpoint_duration: made.histograms(
+                "gristmill_checkpoint_duration_seconds",
+                NONE,
+                "Time from handing a checkpoint to the store to its being durable",
+                &SECONDS,
+            ),
+            dedupe_evicted: made.counters(
+                "gristmill_dedupe_evicted_early_total",
+                NONE,
+                "Dedupe marks forgotten before their age since the start",
+            ),
+            state_bytes: made.gauges(
+                "gristmill_state_bytes",
+                NONE,
+                "State on disk, with what compaction has still to remove",
+            ),
+            disk_bytes: made.gauges(
+                "gristmill_storage_used_bytes",
+                NONE,
+                "Everything the store has on disk",
+            ),
+            free_bytes: made.gauges(
+                "gristmill_storage_free_bytes",
+                NONE,
+                "Free space of the file system the store is on",
+            ),
+            storage_low: made.gauges(
+                "gristmill_storage_low",
+                NONE,
+                "1 while free space is under the reserve and ingest is refused",
+            ),
+        }
+    }
+}
+
+/// What comes in over HTTP.
+#[derive(Debug)]
+pub(super) struct SurfaceInstruments {
+    pub(super) ingested: IntCounterVec,
+    pub(super) http_requests: IntCounterVec,
+    pub(super) http_streams: IntGaugeVec,
+}
+
+impl SurfaceInstruments {
+    pub(super) fn new(made: &mut Catalogue) -> Self {
+        Self {
+            ingested: made.counters(
+                "gristmill_events_ingested_total",
+                &["topic"],
+                "Events taken over HTTP and durable",
+            ),
+            http_requests: made.counters(
+                "gristmill_http_requests_total",
+                &["route", "status"],
+                "Requests answered, by route pattern and status",
+            ),
+            http_streams: made.gauges(
+                "gristmill_http_event_streams",
+                NONE,
+                "Event streams open now",
+            ),
+        }
+    }
+}
