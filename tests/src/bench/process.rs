@@ -33,8 +33,7 @@ impl Cpu {
             let Ok(name) = fs::read_to_string(path.join("comm")) else { continue };
             let Ok(times) = fs::read_to_string(path.join("schedstat")) else { continue };
             let mut times = times.split_whitespace().map(|it| it.parse().unwrap_or(0));
-            let (ran, waited): (u64, u64) =
-                (times.next().unwrap_or(0), times.next().unwrap_or(0));
+            let (ran, waited): (u64, u64) = (times.next().unwrap_or(0), times.next().unwrap_or(0));
             match name.trim() {
                 name if name.starts_with("worker-") => {
                     cpu.workers += ran;

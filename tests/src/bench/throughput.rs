@@ -40,12 +40,20 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
         figures.extend([
             Figure::new(format!("attempt, {how}"), per_event(run.attempts) / 1e3, "µs")
                 .noting("gristmill_process_duration_seconds: wall time, host calls included"),
-            Figure::new(format!("processor time per event, {how}"), per_event(run.cpu()) / 1e3, "µs")
-                .noting("all threads of the process, from /proc"),
+            Figure::new(
+                format!("processor time per event, {how}"),
+                per_event(run.cpu()) / 1e3,
+                "µs",
+            )
+            .noting("all threads of the process, from /proc"),
             Figure::new(format!("of which guest, {how}"), per_event(run.guest()) / 1e3, "µs")
                 .noting(GUEST),
-            Figure::new(format!("of which store threads, {how}"), per_event(run.store()) / 1e3, "µs")
-                .noting("threads that write, sync and compact"),
+            Figure::new(
+                format!("of which store threads, {how}"),
+                per_event(run.store()) / 1e3,
+                "µs",
+            )
+            .noting("threads that write, sync and compact"),
             Figure::new(format!("of which host, {how}"), per_event(run.host()) / 1e3, "µs")
                 .aiming(Target::AtMost(5.0))
                 .noting("what is left: decode, decide, stage, encode, read topics, HTTP"),

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("chaos: seed {}: {error:?}", options.seed);
+            eprintln!("chaos: seed {}: {error:#}", options.seed);
             ExitCode::FAILURE
         }
     }

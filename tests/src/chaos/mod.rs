@@ -20,8 +20,10 @@ use self::check::History;
 use self::input::Event;
 use self::kill::Kills;
 use self::producer::Pace;
-use self::report::Report;
+use self::report::{Asked, Report};
 use self::world::World;
+use crate::support::client::Client;
+use crate::support::home::Process;
 use crate::support::random::Random;
 
 /// What to do to a host.
@@ -48,22 +50,22 @@ pub type Progress<'a> = &'a mut dyn FnMut(&str, u64, u64, u64);
 ///
 /// When a host fails in a way that nobody asked for. What is wrong with events is in the report.
 pub fn kills(options: &Options, progress: Progress<'_>) -> Result<Report> {
-    let (world, pace, began) = (World::new(&options.binary)?, Pace::new(), Instant::now());
-    let random = Random::new(options.seed);
-    let wanted = options.kills;
-    pace.allow(options.events / (wanted + 1));
-    let (sent, kills) = with_producers(&pace, &random, || {
-        let plan = (random.fork(100), &pace);
-        let kills = kill::kill(&world, wanted, plan, |kills| {
+    run("kills", options, |world, random, pace| {
+        let wanted = options.kills;
+        pace.allow(options.events / (wanted + 1));
+        let plan = (random.fork(100), pace);
+        let kills = kill::kill(world, wanted, plan, |kills| {
             let counted = kills.counted();
             pace.allow(options.events.saturating_mul(counted + 1) / (wanted + 1));
             progress("kills", counted, wanted, pace.count().published);
         })?;
-        finish(&world, &pace, options.events)?;
-        Ok(kills)
-    })?;
-    let read = read(&world, sent)?;
-    Ok(conclude("kills", options.seed, (world, read), (&pace, began), (kills, 0)))
+        let mut process = world.home.start(&[])?;
+        let client = process.must_be_ready()?;
+        pace.connect(Some(client.clone()));
+        pace.allow(options.events);
+        finish(process, &client, pace)?;
+        Ok((kills, 0))
+    })
 }
 
 /// Swaps the plugin of a host while events flow, then reads what it left.
@@ -72,23 +74,38 @@ pub fn kills(options: &Options, progress: Progress<'_>) -> Result<Report> {
 ///
 /// When the host fails or refuses a version. What is wrong with events is in the report.
 pub fn swaps(options: &Options, progress: Progress<'_>) -> Result<Report> {
-    let (world, pace, began) = (World::new(&options.binary)?, Pace::new(), Instant::now());
-    let random = Random::new(options.seed);
-    let wanted = options.swaps;
-    let (sent, ()) = with_producers(&pace, &random, || {
+    run("swaps", options, |world, _, pace| {
+        let wanted = options.swaps;
         let mut process = world.home.start(&[])?;
         let client = process.must_be_ready()?;
         pace.connect(Some(client.clone()));
-        swap::swap((&world, &client), wanted, options.events, &pace, |number| {
+        swap::swap((world, &client), wanted, options.events, pace, |number| {
             progress("swaps", number, wanted, pace.count().published);
         })?;
-        pace.finish();
-        pace.wait_until_published();
-        World::settle(&client)?;
-        process.stop()
-    })?;
-    let read = read(&world, sent)?;
-    Ok(conclude("swaps", options.seed, (world, read), (&pace, began), (Kills::default(), wanted)))
+        finish(process, &client, pace)?;
+        Ok((Kills::default(), wanted))
+    })
+}
+
+/// Runs one scenario on a host of its own. A host that failed leaves its folder behind.
+fn run(
+    scenario: &'static str,
+    options: &Options,
+    disturb: impl FnOnce(&World, &Random, &Pace) -> Result<(Kills, u64)>,
+) -> Result<Report> {
+    let (world, pace, began) = (World::new(&options.binary)?, Pace::new(), Instant::now());
+    let random = Random::new(options.seed);
+    let disturbed = with_producers(&pace, &random, || disturb(&world, &random, &pace));
+    let read = disturbed.and_then(|(sent, done)| Ok((done, read(&world, sent)?)));
+    match read {
+        Ok((done, history)) => {
+            Ok(conclude((scenario, options.seed), (world, history), (&pace, began), done))
+        }
+        Err(error) => {
+            let kept = world.home.keep();
+            Err(error.context(format!("{scenario}: the host's folder is {}", kept.display())))
+        }
+    }
 }
 
 /// Runs `disturb` beside one producer per source topic; returns what was acknowledged.
@@ -111,22 +128,19 @@ fn with_producers<T>(
         }
         let mut sent = BTreeMap::new();
         for (topic, producer) in producers {
-            let events = producer.join().map_err(|_| anyhow!("the producer of {topic} panicked"))?;
+            let events =
+                producer.join().map_err(|_| anyhow!("the producer of {topic} panicked"))?;
             sent.insert(topic.to_owned(), events);
         }
         Ok((sent, done?))
     })
 }
 
-/// Lets one more host deal with everything that is left, and end well.
-fn finish(world: &World, pace: &Pace, events: u64) -> Result<()> {
-    let mut process = world.home.start(&[])?;
-    let client = process.must_be_ready()?;
-    pace.connect(Some(client.clone()));
-    pace.allow(events);
+/// Lets a host deal with everything that is left, and end well.
+fn finish(process: Process, client: &Client, pace: &Pace) -> Result<()> {
     pace.finish();
     pace.wait_until_published();
-    World::settle(&client)?;
+    World::settle(client)?;
     process.stop()
 }
 
@@ -141,8 +155,7 @@ fn read(world: &World, sent: BTreeMap<String, Vec<Event>>) -> Result<History> {
 }
 
 fn conclude(
-    scenario: &'static str,
-    seed: u64,
+    (scenario, seed): (&'static str, u64),
     (world, history): (World, History),
     (pace, began): (&Pace, Instant),
     (kills, swaps): (Kills, u64),
@@ -153,11 +166,17 @@ fn conclude(
     let effects = observed().flat_map(|it| &it.effects).map(|it| count(it.len())).sum();
     let letters = observed().flat_map(|it| it.letters.values().flatten());
     let letters = letters.map(|it| count(it.len())).sum();
+    let asked = history
+        .sources
+        .values()
+        .flat_map(|source| &source.sent)
+        .fold(Asked::default(), |asked, event| asked.and(event));
     let kept = (!violations.is_empty()).then(|| world.home.keep());
     Report {
         scenario,
         seed,
         events: pace.count(),
+        asked,
         effects,
         letters,
         kills,

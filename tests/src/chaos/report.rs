@@ -8,11 +8,35 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::check::{Kind, Violation};
+use super::input::Event;
 use super::kill::{Kills, STEPS};
 use super::producer::Count;
 
 /// Violations shown in full; the rest is counted.
 const SHOWN: usize = 20;
+
+/// What the events that went out asked of their handlers, repeats included.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Asked {
+    /// To fail first.
+    pub failing: u64,
+    /// To be rejected.
+    pub rejected: u64,
+    /// To set a timer.
+    pub timers: u64,
+}
+
+impl Asked {
+    /// With one event more.
+    #[must_use]
+    pub fn and(self, event: &Event) -> Self {
+        Self {
+            failing: self.failing + u64::from(event.fails > 0),
+            rejected: self.rejected + u64::from(event.poison),
+            timers: self.timers + u64::from(event.timer_ms.is_some()),
+        }
+    }
+}
 
 /// What one scenario did and found.
 #[derive(Debug)]
@@ -23,6 +47,8 @@ pub struct Report {
     pub seed: u64,
     /// Events that went out.
     pub events: Count,
+    /// What they asked for.
+    pub asked: Asked,
     /// Effects found in output topics.
     pub effects: u64,
     /// Dead letters found.
@@ -51,13 +77,16 @@ impl Report {
 
     /// The report as an object.
     pub fn json(&self) -> Value {
-        let found: Map<String, Value> =
-            Kind::ALL.iter().map(|kind| (kind.word().to_owned(), json!(self.count(*kind)))).collect();
+        let found: Map<String, Value> = Kind::ALL
+            .iter()
+            .map(|kind| (kind.word().to_owned(), json!(self.count(*kind))))
+            .collect();
         json!({
             "scenario": self.scenario,
             "seed": self.seed,
             "events": self.events.published,
             "resent": self.events.resent,
+            "asked": self.asked,
             "effects": self.effects,
             "dead_letters": self.letters,
             "kills": {
@@ -89,6 +118,8 @@ impl fmt::Display for Report {
         let Count { published, resent } = self.events;
         writeln!(out, "{}: seed {}, {:.1} s", self.scenario, self.seed, self.took.as_secs_f64())?;
         writeln!(out, "  {published} events published, at least {resent} of them sent again")?;
+        let Asked { failing, rejected, timers } = self.asked;
+        writeln!(out, "  {failing} fail first, {rejected} are rejected, {timers} set a timer")?;
         writeln!(out, "  {} effects, {} dead letters", self.effects, self.letters)?;
         if self.scenario == "kills" {
             self.kills_line(out)?;
@@ -114,7 +145,8 @@ impl fmt::Display for Report {
 impl Report {
     fn kills_line(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |counts: Vec<(&str, u64)>| {
-            let words: Vec<_> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            let words: Vec<_> =
+                counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
             words.join(", ")
         };
         let kills = &self.kills;

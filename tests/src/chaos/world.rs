@@ -129,9 +129,9 @@ impl World {
     /// Lines of the hosts' logs by which they ask for somebody.
     fn complaints(&self) -> Vec<String> {
         let log = fs::read_to_string(self.home.log()).unwrap_or_default();
-        let lines = log.lines().filter(|line| {
-            ["WARN", "ERROR", "panicked"].iter().any(|word| line.contains(word))
-        });
+        let lines = log
+            .lines()
+            .filter(|line| ["WARN", "ERROR", "panicked"].iter().any(|word| line.contains(word)));
         lines.map(|line| format!("log: {line}")).collect()
     }
 }

@@ -24,10 +24,8 @@ pub fn guest(name: &str) -> Result<Vec<u8>> {
 
 /// The host's binary: `$GRISTMILL`, else that of `profile` in `target`.
 pub fn binary(profile: &str) -> PathBuf {
-    env::var_os("GRISTMILL").map_or_else(
-        || root().join("target").join(profile).join("gristmill"),
-        PathBuf::from,
-    )
+    env::var_os("GRISTMILL")
+        .map_or_else(|| root().join("target").join(profile).join("gristmill"), PathBuf::from)
 }
 
 /// The same component with a custom section that says `word`: another digest, the same program.
