@@ -63,9 +63,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A declared topic exists with other settings that cannot be changed.
-    #[error(
-        "topic {topic:?} has {has} partitions, the configuration declares {declared}"
-    )]
+    #[error("topic {topic:?} has {has} partitions, the configuration declares {declared}")]
     Partitions {
         /// The topic.
         topic: String,

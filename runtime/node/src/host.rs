@@ -81,9 +81,7 @@ impl Host {
         }));
         let stopping = stopping.clone();
         let redriving = Mutex::new(());
-        Self {
-            inner: Arc::new(Inner { shared, inbox, workers, stopping, grown, redriving }),
-        }
+        Self { inner: Arc::new(Inner { shared, inbox, workers, stopping, grown, redriving }) }
     }
 
     /// Configuration, store, clock, metrics and board.
@@ -167,7 +165,8 @@ impl Host {
             return Err(Refusal::Unknown { kind: "topic", name: name.to_owned(), known });
         }
         let (shared, name) = (Arc::clone(&self.inner.shared), name.to_owned());
-        let make = move || topics::ensure(&shared, topics::spec(&name, &shared.config.topics.defaults));
+        let make =
+            move || topics::ensure(&shared, topics::spec(&name, &shared.config.topics.defaults));
         self.wait(make).await
     }
 
@@ -325,8 +324,8 @@ fn stored_figures(
             let bounds = shared.store.bounds(source.topic, partition)?;
             let next = finished.map_or(bounds.start, |(next, _)| next.max(bounds.start));
             let ahead = finished.map_or(0, |(_, ahead)| ahead);
-            behind = behind
-                .saturating_add(bounds.end.0.saturating_sub(next.0).saturating_sub(ahead));
+            behind =
+                behind.saturating_add(bounds.end.0.saturating_sub(next.0).saturating_sub(ahead));
         }
         lag.push((Arc::clone(&source.name), behind));
     }

@@ -202,8 +202,10 @@ fn work(
     shared: Arc<Shared>,
     channel: (CommandSender, mpsc::UnboundedReceiver<Command>),
 ) -> Result<(), Error> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Thread)?;
     runtime.block_on(Worker::new(index, count, shared, channel).run())
 }
 
@@ -223,10 +225,7 @@ fn notify_growth(store: &Store, senders: Vec<CommandSender>) {
 }
 
 /// Starts the supervisor and the watch over the plugin directory.
-fn supervise(
-    shared: &Arc<Shared>,
-    workers: &[CommandSender],
-) -> mpsc::UnboundedSender<Inbox> {
+fn supervise(shared: &Arc<Shared>, workers: &[CommandSender]) -> mpsc::UnboundedSender<Inbox> {
     let (inbox, receiver) = mpsc::unbounded_channel();
     shared.introduce_supervisor(inbox.clone());
     let ledgers = Ledgers::new(shared.config.data_dir.join("versions"), shared.store.clone());
@@ -305,8 +304,12 @@ async fn watch_space(shared: Arc<Shared>, workers: Vec<CommandSender>) {
             was_low = space.low;
             let (free, total) = (space.free.0, space.total.0);
             if space.low {
-                tracing::error!(code = "E0463", free, total,
-                    "storage is short: consumption and ingest stop until there is room");
+                tracing::error!(
+                    code = "E0463",
+                    free,
+                    total,
+                    "storage is short: consumption and ingest stop until there is room"
+                );
             } else {
                 tracing::info!(free, total, "storage has room again");
             }

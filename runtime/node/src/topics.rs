@@ -58,8 +58,7 @@ pub(crate) fn declare(shared: &Shared) -> Result<(), Error> {
         }
         let wanted = spec(name, config);
         if (topic.retention, topic.compacted) != (wanted.retention, wanted.compacted) {
-            let update =
-                TopicUpdate { retention: wanted.retention, compacted: wanted.compacted };
+            let update = TopicUpdate { retention: wanted.retention, compacted: wanted.compacted };
             shared.store.update_topic(name, update)?;
             tracing::info!(topic = name, "topic settings changed as declared");
         }
@@ -69,10 +68,10 @@ pub(crate) fn declare(shared: &Shared) -> Result<(), Error> {
 
 /// The topic of that name.
 pub(crate) fn find(shared: &Shared, name: &str) -> Result<Topic, Missing> {
-    shared.store.topic(name).ok_or_else(|| Missing {
-        name: name.to_owned(),
-        near: near(shared, name),
-    })
+    shared
+        .store
+        .topic(name)
+        .ok_or_else(|| Missing { name: name.to_owned(), near: near(shared, name) })
 }
 
 /// The topic, made if it is not there.

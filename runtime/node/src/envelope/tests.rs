@@ -173,8 +173,8 @@ fn json_envelopes() {
             r#"e-1 orders orders {"eventId":"e-1","seatId":"s"}"#,
         ),
         (
-            r#"{"EventId":"e-2","EventType":"UserCreated","SourceService":"id","Email":"ü"}"#,
-            r#"e-2 UserCreated id {"EventId":"e-2","EventType":"UserCreated","SourceService":"id","Email":"ü"}"#,
+            r#"{"EventId":"e-2","EventType":"UserCreated","SourceService":"id"}"#,
+            r#"e-2 UserCreated id {"EventId":"e-2","EventType":"UserCreated","SourceService":"id"}"#,
         ),
         (r#"{"eventId":"e-3","source":"pos","data":{"a":1}}"#, r#"e-3 orders pos {"a":1}"#),
         (r#"{"eventId":"e-4","data":null}"#, r#"e-4 orders orders {"eventId":"e-4","data":null}"#),
@@ -283,7 +283,8 @@ fn pointers_and_headers_win_over_the_envelope() {
     assert_eq!(summary(&into_data, &binary), r#"n-1 k /shop {"no":"n-1","kind":"k"}"#);
     let not_json = stored(&with(&[]), Some("no JSON"));
     assert_eq!(summary(&into_data, &not_json), "e-1 placed /shop no JSON");
-    let json = r#"{"specversion":"1.0","id":"e-1","source":"/s","type":"t","no":"outer","data":{"no":"inner"}}"#;
+    let json = r#"{"specversion":"1.0","id":"e-1","source":"/s","type":"t","no":"outer",
+        "data":{"no":"inner"}}"#;
     let structured = stored(&[("content-type", b"application/cloudevents+json")], Some(json));
     assert_eq!(summary(&into_data, &structured), r#"inner t /s {"no":"inner"}"#);
 

@@ -170,7 +170,6 @@ impl From<StoreError> for ApiError {
             ("E0210" | "E0211", _) => StatusCode::SERVICE_UNAVAILABLE,
             ("E0212", _) => StatusCode::CONFLICT,
             ("E0213" | "E0214", _) => StatusCode::NOT_FOUND,
-            ("E0217", _) => StatusCode::GONE,
             (_, Class::Reject) => StatusCode::BAD_REQUEST,
             (_, Class::Retry | Class::Fatal) => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -36,8 +36,8 @@ pub(crate) fn redrive(
     let mut after = None;
     while left > 0 {
         let step = left.min(WRITE_EVENTS);
-        let letters = select(shared, status, selection, (after.as_ref(), step))
-            .map_err(Failed::Io)?;
+        let letters =
+            select(shared, status, selection, (after.as_ref(), step)).map_err(Failed::Io)?;
         let Some(last) = letters.last() else { break };
         after = Some(last.id.clone());
         left = left.saturating_sub(letters.len());

@@ -45,11 +45,7 @@ impl fmt::Display for Refused {
 }
 
 /// Checks and compiles a version. Takes as long as compilation does.
-pub(super) fn candidate(
-    shared: &Shared,
-    stem: &str,
-    files: &Files,
-) -> Result<Candidate, Refused> {
+pub(super) fn candidate(shared: &Shared, stem: &str, files: &Files) -> Result<Candidate, Refused> {
     let name = shared.config.plugins_dir.join(format!("{stem}.toml"));
     let document = Document { name: &name.to_string_lossy(), text: &files.manifest };
     let env = |name: &str| std::env::var(name).ok();
@@ -105,8 +101,8 @@ pub(super) fn bind(
         sources.push(source(shared, config, &topic).map_err(use_store)?);
     }
     let partitions = sources.iter().map(|source| source.partitions).max().unwrap_or(1);
-    let redrive = topics::ensure(shared, redrive_spec(&config.name, partitions))
-        .map_err(use_store)?;
+    let redrive =
+        topics::ensure(shared, redrive_spec(&config.name, partitions)).map_err(use_store)?;
     sources.push(Source {
         topic: redrive.id,
         name: Arc::from(redrive.name.as_str()),

@@ -148,11 +148,7 @@ fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// An entry for `files`, activated at `now`.
 pub(crate) fn entry(files: &Files, now: Instant) -> Entry {
-    Entry {
-        digest: files.digest(),
-        component: scan::digest(&files.component),
-        activated_ms: now.0,
-    }
+    Entry { digest: files.digest(), component: scan::digest(&files.component), activated_ms: now.0 }
 }
 
 #[cfg(test)]

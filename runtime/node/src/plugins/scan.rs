@@ -88,13 +88,8 @@ fn see(path: &Path) -> io::Result<Option<Seen>> {
     if !metadata.is_file() {
         return Ok(None);
     }
-    let stamp = (
-        metadata.dev(),
-        metadata.ino(),
-        metadata.size(),
-        metadata.ctime(),
-        metadata.ctime_nsec(),
-    );
+    let stamp =
+        (metadata.dev(), metadata.ino(), metadata.size(), metadata.ctime(), metadata.ctime_nsec());
     Ok(Some(Seen { path: path.to_owned(), stamp }))
 }
 

@@ -210,7 +210,12 @@ impl Supervisor {
 
     /// At start a bad file must not stop what ran before: the last good version runs instead.
     fn fall_back(&mut self, stem: &str, refused: &Files) {
-        let runs_already = self.shared.board.read().plugins.get(stem)
+        let runs_already = self
+            .shared
+            .board
+            .read()
+            .plugins
+            .get(stem)
             .is_some_and(|plugin| plugin.digest.is_some());
         let Some(active) = self.plugins.get(stem).and_then(|ledger| ledger.active.clone()) else {
             return;
@@ -319,8 +324,11 @@ impl Supervisor {
         let named = found.map(|(name, status)| (name.clone(), status.id));
         drop(board);
         if let Some((name, id)) = named {
-            tracing::error!(code = "E0454", subscription = name,
-                "an exhausted event paused its subscription; resume it when the cause is gone");
+            tracing::error!(
+                code = "E0454",
+                subscription = name,
+                "an exhausted event paused its subscription; resume it when the cause is gone"
+            );
             self.pause(vec![(name, id)], "policy");
         }
     }
@@ -335,10 +343,12 @@ impl Supervisor {
                 let done = self.set_paused(&name, false);
                 drop(answer.send(done));
             }
-            Operation::Rollback(stem, to, answer) => match self.rollback_target(&stem, to.as_deref()) {
-                Ok(files) => self.load(stem, files, Some(answer)),
-                Err(refusal) => drop(answer.send(Err(refusal))),
-            },
+            Operation::Rollback(stem, to, answer) => {
+                match self.rollback_target(&stem, to.as_deref()) {
+                    Ok(files) => self.load(stem, files, Some(answer)),
+                    Err(refusal) => drop(answer.send(Err(refusal))),
+                }
+            }
         }
     }
 

@@ -183,10 +183,7 @@ mod tests {
         let (component, manifest) = (home.path().join("p.wasm"), home.path().join("p.toml"));
         fs::write(&component, "c1").unwrap();
         watch.look();
-        assert_eq!(
-            changes.try_recv().unwrap(),
-            Change::Incomplete("p".into(), "p.toml".into())
-        );
+        assert_eq!(changes.try_recv().unwrap(), Change::Incomplete("p".into(), "p.toml".into()));
         fs::write(&manifest, "m1").unwrap();
         watch.look();
         assert!(matches!(changes.try_recv().unwrap(), Change::Files(stem, _) if stem == "p"));

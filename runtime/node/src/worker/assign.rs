@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use gristmill_config::Start;
 use gristmill_engine::{
-    Assignment, Cursor, Generation, Input, Offset, PartitionId, Position, SubscriptionId,
-    Version,
+    Assignment, Cursor, Generation, Input, Offset, PartitionId, Position, SubscriptionId, Version,
 };
 use gristmill_plugin_host::Runner;
 use gristmill_store::Scope;
@@ -21,8 +20,7 @@ impl Worker {
     /// it, one with other topics has the partitions given back first.
     pub(super) fn bind(&mut self, binding: Arc<Binding>) -> Result<(), Error> {
         let (subscription, version) = (binding.subscription, binding.version);
-        let runner =
-            Runner::new(&self.shared.plugins, &binding.plugin, binding.runner.clone())?;
+        let runner = Runner::new(&self.shared.plugins, &binding.plugin, binding.runner.clone())?;
         let bound = Bound { binding: Arc::clone(&binding), runner };
         self.versions.insert((subscription, version), bound);
         let policy = Box::new(binding.config.policy());
@@ -150,9 +148,7 @@ impl Worker {
 }
 
 /// All partitions of one subscription in the worker's map.
-fn span(
-    subscription: SubscriptionId,
-) -> std::ops::RangeInclusive<(SubscriptionId, PartitionId)> {
+fn span(subscription: SubscriptionId) -> std::ops::RangeInclusive<(SubscriptionId, PartitionId)> {
     (subscription, PartitionId(0))..=(subscription, PartitionId(u32::MAX))
 }
 

@@ -13,9 +13,7 @@ use gristmill_engine::{
     AttemptId, Bytes as Size, EventRef, FailureClass, Input, Instant, KeyHash, Outcome,
     PartitionId, SubscriptionId, TimerChange, Version,
 };
-use gristmill_plugin_host::{
-    Effects, Emission, Failure, Finished, StateChange, TimerRequest,
-};
+use gristmill_plugin_host::{Effects, Emission, Failure, Finished, StateChange, TimerRequest};
 use gristmill_store::{Parked, Scope, Topic};
 
 use super::part::{Content, Held, Slot};
@@ -153,8 +151,7 @@ impl Worker {
                 TimerChange::Cancel { timer: hasher.timer(&key, name) }
             }
         });
-        let outcome =
-            Outcome::Succeeded { timers: changes.collect(), size: Size(effects.bytes) };
+        let outcome = Outcome::Succeeded { timers: changes.collect(), size: Size(effects.bytes) };
         let (state, timers) = (effects.state, effects.timers);
         let succeeded = Succeeded { emissions, state, timers, binding };
         self.attempts.succeeded.insert(invocation.attempt, succeeded);

@@ -168,7 +168,8 @@ fn event_id(binding: &Binding, slot: &Slot, held: &Held) -> String {
 
 /// What a timer inherited, as headers: its dead letter has no record to take them from.
 fn timer_headers(context: &TimerContext) -> Vec<(String, Bytes)> {
-    let text = |name: &str, value: &str| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()));
+    let text =
+        |name: &str, value: &str| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()));
     let mut headers =
         vec![text(SET_BY, &context.set_by), text(CORRELATION, &context.correlation_id)];
     if let Some(parent) = &context.trace_parent {

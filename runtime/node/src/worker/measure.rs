@@ -117,7 +117,9 @@ impl Worker {
     /// The engine saw something worth counting.
     pub(super) fn observe(&self, observation: Observation) {
         let metrics = |subscription: SubscriptionId| {
-            self.current.get(&subscription).map(|binding| (&binding.metrics, Arc::clone(&binding.name)))
+            self.current
+                .get(&subscription)
+                .map(|binding| (&binding.metrics, Arc::clone(&binding.name)))
         };
         match observation {
             Observation::Stale { subscription } => {

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use gristmill_engine::{Bytes as Size, Assignment, Cursor, EventRef, Generation, Instant, Offset, Position, TopicId};
+use gristmill_engine::{
+    Assignment, Bytes as Size, Cursor, EventRef, Generation, Instant, Offset, Position, TopicId,
+};
 use gristmill_plugin_host::Failure;
 use gristmill_store::{Parked, Stored, TimerRecord};
 

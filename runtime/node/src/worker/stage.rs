@@ -112,10 +112,8 @@ impl Worker {
         let mut batch = self.filling.take();
         self.tally.close(checkpoint);
         for progress in progress {
-            let scope = Scope {
-                subscription: progress.subscription,
-                partition: progress.partition,
-            };
+            let scope =
+                Scope { subscription: progress.subscription, partition: progress.partition };
             self.note_progress(&progress);
             let topic = progress.topic;
             let progress = StoredProgress {
