@@ -173,8 +173,8 @@ fn json_envelopes() {
             r#"e-1 orders orders {"eventId":"e-1","seatId":"s"}"#,
         ),
         (
-            r#"{"EventId":"e-2","EventType":"UserCreated","SourceService":"id"}"#,
-            r#"e-2 UserCreated id {"EventId":"e-2","EventType":"UserCreated","SourceService":"id"}"#,
+            r#"{"EventId":"e-2","EventType":"UserCreated","SourceService":"i"}"#,
+            r#"e-2 UserCreated i {"EventId":"e-2","EventType":"UserCreated","SourceService":"i"}"#,
         ),
         (r#"{"eventId":"e-3","source":"pos","data":{"a":1}}"#, r#"e-3 orders pos {"a":1}"#),
         (r#"{"eventId":"e-4","data":null}"#, r#"e-4 orders orders {"eventId":"e-4","data":null}"#),
