@@ -269,11 +269,12 @@ async fn run(
     host: Host,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    let mut server = tokio::spawn(http::serve(listener, host, stopping.clone()));
+    // Its own word to end, given below: with the host's own it may be done before this task has
+    // heard it, and would pass for a part that failed.
+    let (close, closing) = watch::channel(false);
+    let mut server = tokio::spawn(http::serve(listener, host, closing));
     let space = tokio::spawn(watch_space(Arc::clone(&shared), workers.senders.clone()));
     let failed = tokio::select! {
-        // In this order: the server ends by the same word, and must not pass for the first.
-        biased;
         // A closed channel means the owner is gone: stop as if told to.
         _told = stopping.wait_for(|stop| *stop) => None,
         result = workers.results.recv() => Some(result.unwrap_or(Err(Error::WorkerGone))),
@@ -285,6 +286,7 @@ async fn run(
         return failed;
     }
     tracing::info!("stopping: running attempts may finish, everything staged is committed");
+    close.send_replace(true);
     workers.drain().await?;
     server.await.unwrap_or(Err(Error::WorkerGone))?;
     let store = shared.store.clone();
