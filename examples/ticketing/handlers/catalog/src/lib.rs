@@ -18,7 +18,7 @@ const SEAT: &str = "seat";
 
 /// How long an expired reservation is remembered: its creation may be read later, from a topic
 /// that lags or from the dead letters, and must not take the seat again.
-const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
+const REMEMBERED: Duration = Duration::from_hours(24);
 
 gristmill_plugin::export!(handle);
 

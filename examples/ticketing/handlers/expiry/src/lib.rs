@@ -11,7 +11,7 @@ use ticketing_events::{
 
 /// How long a payment is remembered whose reservation has not been read yet: the two come from
 /// two topics, and nothing orders topics among each other.
-const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
+const REMEMBERED: Duration = Duration::from_hours(24);
 
 gristmill_plugin::export!(handle, on_timer);
 

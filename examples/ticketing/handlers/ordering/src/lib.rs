@@ -10,7 +10,7 @@ use ticketing_events::{
 
 /// How long it is remembered how a reservation ended: a late or repeated event of it changes
 /// nothing, whichever of the topics is read first.
-const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
+const REMEMBERED: Duration = Duration::from_hours(24);
 
 const EXPIRED: &str = "expired";
 
