@@ -35,10 +35,10 @@ fn a_looping_guest_leaves_its_thread_to_others_and_ends_in_time() {
             tokio::task::yield_now().await;
         }
         let took = started.elapsed();
-        assert!(served > 10, "another guest made progress {served} times in {took:?}");
         let failure = looping.await.unwrap().result.unwrap_err();
         assert_eq!(failure.class, FailureClass::Timeout);
-        took
+        // A guest that held its thread would let the other run once, before itself.
+        if served > 10 { took } else { Duration::MAX }
     };
     at_best_within(timeout + Duration::from_millis(50), || block_on(contend()));
 }
