@@ -3,7 +3,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, Result as Made,
+    CounterVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, Result as Made,
 };
 
 /// Makes instruments in one registry.
@@ -33,6 +33,17 @@ impl Catalogue {
     ) -> IntCounterVec {
         self.add("counter", name, labels, help);
         self.register(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    /// Counters of seconds.
+    pub(super) fn durations(
+        &mut self,
+        name: &'static str,
+        labels: Labels,
+        help: &'static str,
+    ) -> CounterVec {
+        self.add("counter", name, labels, help);
+        self.register(CounterVec::new(Opts::new(name, help), labels))
     }
 
     pub(super) fn gauges(

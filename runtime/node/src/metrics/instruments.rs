@@ -1,6 +1,6 @@
 //! Declares the instruments, grouped by what they measure. It counts nothing itself.
 
-use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
+use prometheus::{CounterVec, HistogramVec, IntCounterVec, IntGaugeVec};
 
 use super::catalogue::Catalogue;
 use super::{LATENESS, NONE, PLUGIN, SECONDS, SUBSCRIPTION};
@@ -166,6 +166,7 @@ impl HeldInstruments {
 #[derive(Debug)]
 pub(super) struct PluginInstruments {
     pub(super) memory: IntGaugeVec,
+    pub(super) busy: CounterVec,
     pub(super) fuel: IntCounterVec,
     pub(super) traps: IntCounterVec,
     pub(super) info: IntGaugeVec,
@@ -179,6 +180,11 @@ impl PluginInstruments {
                 "gristmill_plugin_memory_bytes",
                 PLUGIN,
                 "Most memory an instance of the version in use had",
+            ),
+            busy: made.durations(
+                "gristmill_plugin_busy_seconds_total",
+                PLUGIN,
+                "Time attempts held their worker: guest code, host calls and instantiation",
             ),
             fuel: made.counters(
                 "gristmill_plugin_fuel_total",

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gristmill_engine::{FailureClass, Instant, Millis};
-use prometheus::{Histogram, IntCounter, IntGauge};
+use gristmill_plugin_host::Usage;
+use prometheus::{Counter, Histogram, IntCounter, IntGauge};
 
 use super::Metrics;
 use crate::envelope::class_name;
@@ -69,6 +70,7 @@ pub(crate) struct SubscriptionMetrics {
     stale: IntCounter,
     skipped: IntCounter,
     last_processed: IntGauge,
+    busy: Counter,
     fuel: IntCounter,
     traps: IntCounter,
     memory: IntGauge,
@@ -107,6 +109,7 @@ impl SubscriptionMetrics {
             stale: counter(&metrics.events.stale),
             skipped: counter(&metrics.events.skipped),
             last_processed: gauge(&metrics.events.last_processed),
+            busy: metrics.plugins.busy.with_label_values(&[plugin]),
             fuel: metrics.plugins.fuel.with_label_values(&[plugin]),
             traps: metrics.plugins.traps.with_label_values(&[plugin]),
             memory: metrics.plugins.memory.with_label_values(&[plugin]),
@@ -158,12 +161,13 @@ impl SubscriptionMetrics {
     }
 
     /// What an attempt used of its sandbox.
-    pub(crate) fn used(&self, memory_bytes_peak: u64, fuel: Option<u64>) {
-        let peak = clamp(memory_bytes_peak);
+    pub(crate) fn used(&self, usage: &Usage) {
+        let peak = clamp(usage.memory_bytes_peak);
         if peak > self.memory.get() {
             self.memory.set(peak);
         }
-        self.fuel.inc_by(fuel.unwrap_or(0));
+        self.busy.inc_by(usage.busy.as_secs_f64());
+        self.fuel.inc_by(usage.fuel.unwrap_or(0));
     }
 
     /// An attempt began `wait` after its event was read.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_engine::{Bytes, FailureClass, Figures, Instant, Millis};
+use gristmill_plugin_host::Usage;
 use gristmill_store::{Figures as StoreFigures, Histogram, Space};
 
 use super::{Metrics, Outcome};
@@ -53,8 +54,14 @@ fn a_subscriptions_life_is_counted() {
     one.waited(Millis(2));
     one.timer_fired(Millis(40_000));
     one.emitted(3);
-    one.used(65_536, Some(500));
-    one.used(1_024, None);
+    let used = |memory_bytes_peak, fuel| Usage {
+        memory_bytes_peak,
+        fuel,
+        busy: Duration::from_millis(250),
+        ..Usage::default()
+    };
+    one.used(&used(65_536, Some(500)));
+    one.used(&used(1_024, None));
     let oldest_parked = Some(Instant(5_500));
     let figures = Figures { lanes_active: 4, oldest_parked, ..Figures::default() };
     metrics.set_figures("ordering", &figures);
@@ -77,6 +84,7 @@ fn a_subscriptions_life_is_counted() {
             r#"gristmill_timer_lateness_seconds_bucket{subscription="ordering",le="120"} 1"#,
             r#"gristmill_emissions_total{subscription="ordering"} 3"#,
             r#"gristmill_plugin_memory_bytes{plugin="shop"} 65536"#,
+            r#"gristmill_plugin_busy_seconds_total{plugin="shop"} 0.5"#,
             r#"gristmill_plugin_fuel_total{plugin="shop"} 500"#,
             r#"gristmill_lanes_active{subscription="ordering"} 4"#,
             r#"gristmill_oldest_parked_timestamp_seconds{subscription="ordering"} 5"#,

@@ -49,7 +49,7 @@ impl Worker {
         let metrics = &bound.binding.metrics;
         let failure = finished.result.as_ref().err().map(|failure| failure.class);
         metrics.attempted(failure, finished.usage.wall);
-        metrics.used(finished.usage.memory_bytes_peak, finished.usage.fuel);
+        metrics.used(&finished.usage);
     }
 
     /// An event reached its terminal outcome.
