@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Prints the JSON Schema of a document instead, for editors
-    #[arg(long, value_name = "DOCUMENT", exclusive = true)]
+    #[arg(long, value_name = "DOCUMENT", conflicts_with_all = ["config", "url"])]
     schema: Option<Document>,
     /// Also counts the topics of a running host as known, such as those made by
     /// `gristmill topics create`
@@ -75,11 +75,7 @@ struct Checked {
     subscriptions: usize,
 }
 
-fn check(
-    named: Option<&Path>,
-    existing: &[String],
-    output: &Output,
-) -> Result<Checked, Problem> {
+fn check(named: Option<&Path>, existing: &[String], output: &Output) -> Result<Checked, Problem> {
     let mut checked = Checked::default();
     let host = match settings::host(named, output) {
         Ok(host) => Some(host),
@@ -214,7 +210,8 @@ fn tell(checked: &Checked, output: &Output) -> Exit {
         return Exit::Failed;
     }
     let verdict = output.paint(Style::Good, "right");
-    let but = if warnings > 0 { format!(", {}", counted(warnings, "warning")) } else { String::new() };
+    let but =
+        if warnings > 0 { format!(", {}", counted(warnings, "warning")) } else { String::new() };
     let with = counted(*subscriptions, "subscription");
     output.line(format!("{what} with {with}: {verdict}{but}"));
     Exit::Done

@@ -121,8 +121,11 @@ mod tests {
     #[test]
     fn type_and_payload_are_told_as_a_host_does() {
         for (members, kind, payload) in [
-            (r#""headers":[{"name":"ce_type","value":"a.b"}],"payload":{"type":"c"}"#, "a.b",
-             r#"{"type":"c"}"#),
+            (
+                r#""headers":[{"name":"ce_type","value":"a.b"}],"payload":{"type":"c"}"#,
+                "a.b",
+                r#"{"type":"c"}"#,
+            ),
             (r#""headers":[],"payload":{"type":"c","n":1.10}"#, "c", r#"{"type":"c","n":1.10}"#),
             (r#""payload":null"#, "orders", "-"),
             (r#""payload_base64":"aGkgw6k=""#, "orders", "hi é"),

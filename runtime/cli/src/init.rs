@@ -67,10 +67,7 @@ fn tell(dir: &Path, output: &Output) {
     }
 }
 
-fn refuse_existing<'a>(
-    dir: &Path,
-    names: impl Iterator<Item = &'a str>,
-) -> Result<(), Problem> {
+fn refuse_existing<'a>(dir: &Path, names: impl Iterator<Item = &'a str>) -> Result<(), Problem> {
     let there: Vec<&str> = names.filter(|name| dir.join(name).exists()).collect();
     if there.is_empty() {
         return Ok(());

@@ -96,3 +96,53 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    /// Commands without subcommands, by their full name, with their options.
+    fn commands(command: &clap::Command, name: &str, found: &mut BTreeMap<String, Vec<String>>) {
+        if !command.has_subcommands() {
+            let options = command.get_arguments().filter_map(|argument| argument.get_long());
+            let told_once = ["json", "url", "help"];
+            let own = options.filter(|option| !told_once.contains(option));
+            found.insert(name.to_owned(), own.map(str::to_owned).collect());
+        }
+        for inner in command.get_subcommands() {
+            commands(inner, &format!("{name} {}", inner.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn every_command_and_option_is_documented() {
+        let page = include_str!("../../../docs/cli.md");
+        let mut sections: BTreeMap<String, &str> = BTreeMap::new();
+        for section in page.split("\n### `").skip(1) {
+            let (name, text) = section.split_once('`').unwrap();
+            assert!(sections.insert(name.to_owned(), text).is_none(), "{name} twice");
+        }
+        let mut found = BTreeMap::new();
+        commands(&Cli::command(), "gristmill", &mut found);
+        let names: Vec<_> = found.keys().collect();
+        assert_eq!(names, sections.keys().collect::<Vec<_>>());
+        for (name, options) in &found {
+            let text = sections[name];
+            assert!(text.contains("```console\n$ "), "{name} has no example");
+            for option in options {
+                let is_told =
+                    ["`", " "].iter().any(|end| text.contains(&format!("`--{option}{end}")));
+                assert!(is_told, "{name} lacks --{option}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

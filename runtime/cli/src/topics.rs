@@ -147,11 +147,8 @@ fn show(topic: &Value, output: &Output) {
         output.line(format!("{name:<11}{value}"));
     }
     output.line("");
-    let mut table = Table::new(&[
-        ("PARTITION", Side::Right),
-        ("FIRST", Side::Right),
-        ("NEXT", Side::Right),
-    ]);
+    let mut table =
+        Table::new(&[("PARTITION", Side::Right), ("FIRST", Side::Right), ("NEXT", Side::Right)]);
     for partition in list(topic, "partitions") {
         table.row([
             count(partition, "partition"),

@@ -65,15 +65,15 @@ pub(crate) fn shown_moment(ms: Option<u64>) -> String {
 
 fn shown<'a>(value: u64, units: impl Iterator<Item = &'a (&'static str, u64)>) -> String {
     let mut fitting = units.filter(|(_, scale)| value.is_multiple_of(*scale) && value >= *scale);
-    fitting.next().map_or_else(|| value.to_string(), |(unit, scale)| {
-        format!("{}{unit}", value / scale)
-    })
+    fitting
+        .next()
+        .map_or_else(|| value.to_string(), |(unit, scale)| format!("{}{unit}", value / scale))
 }
 
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    units.iter().find_map(|(unit, scale)| {
-        text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*scale)
-    })
+    units
+        .iter()
+        .find_map(|(unit, scale)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*scale))
 }
 
 #[expect(clippy::disallowed_methods, reason = "\"2h ago\" is measured at the operator's side")]
@@ -108,8 +108,7 @@ fn rfc3339(text: &str) -> Option<u64> {
     };
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    let punctuated =
-        at(4, b"-") && at(7, b"-") && at(10, b"Tt ") && at(13, b":") && at(16, b":");
+    let punctuated = at(4, b"-") && at(7, b"-") && at(10, b"Tt ") && at(13, b":") && at(16, b":");
     let in_range = (1970..10_000).contains(&year)
         && (1..=12).contains(&month)
         && (1..=month_days(year, month)).contains(&day)
@@ -130,15 +129,14 @@ fn rfc3339(text: &str) -> Option<u64> {
 
 /// Milliseconds of the fraction, and of the offset from UTC.
 fn zoned(text: &str) -> Option<(u64, i64)> {
-    let digits = text.strip_prefix('.').map_or(0, |rest| {
-        1 + rest.bytes().take_while(u8::is_ascii_digit).count()
-    });
+    let digits = text
+        .strip_prefix('.')
+        .map_or(0, |rest| 1 + rest.bytes().take_while(u8::is_ascii_digit).count());
     let (fraction, zone) = text.split_at_checked(digits)?;
     if digits == 1 {
         return None;
     }
-    let thousandths: String =
-        fraction.chars().skip(1).chain("000".chars()).take(3).collect();
+    let thousandths: String = fraction.chars().skip(1).chain("000".chars()).take(3).collect();
     let fraction = thousandths.parse().ok()?;
     if zone.eq_ignore_ascii_case("z") {
         return Some((fraction, 0));
@@ -190,9 +188,12 @@ mod tests {
         ] {
             assert_eq!(span(text).ok(), holds, "{text}");
         }
-        for (text, holds) in
-            [("1B", Some(1)), ("64MiB", Some(67_108_864)), ("1GB", Some(1_000_000_000)), ("1", None)]
-        {
+        for (text, holds) in [
+            ("1B", Some(1)),
+            ("64MiB", Some(67_108_864)),
+            ("1GB", Some(1_000_000_000)),
+            ("1", None),
+        ] {
             assert_eq!(size(text).ok(), holds, "{text}");
         }
     }
@@ -230,7 +231,8 @@ mod tests {
         for (ms, holds) in [(604_800_000, "7d"), (90_000, "90s"), (1_500, "1500ms"), (0, "0")] {
             assert_eq!(shown_span(ms), holds);
         }
-        for (bytes, holds) in [(0, "0 B"), (1_023, "1023 B"), (1_024, "1.0 KiB"), (1_600, "1.5 KiB")]
+        for (bytes, holds) in
+            [(0, "0 B"), (1_023, "1023 B"), (1_024, "1.0 KiB"), (1_600, "1.5 KiB")]
         {
             assert_eq!(shown_size(bytes), holds);
         }

@@ -166,7 +166,8 @@ fn letters(
     }
     table.print(output, "no dead letters");
     if answer.get("next").is_some_and(|next| !next.is_null()) {
-        output.note(output.paint_note(Style::Dim, &format!("the first {limit}; more with --limit")));
+        output
+            .note(output.paint_note(Style::Dim, &format!("the first {limit}; more with --limit")));
     }
     Ok(())
 }

@@ -95,8 +95,15 @@ impl Reading<'_> {
         let id = uuid::Uuid::new_v4().to_string();
         let (source, partitionkey) = (self.source, key);
         let specversion = "1.0";
-        let event =
-            CloudEvent { specversion, id, source, kind, partitionkey, datacontenttype, data: &data };
+        let event = CloudEvent {
+            specversion,
+            id,
+            source,
+            kind,
+            partitionkey,
+            datacontenttype,
+            data: &data,
+        };
         written(&event).map(Form::CloudEvent)
     }
 

@@ -83,8 +83,11 @@ impl Tally {
 
     /// What ended the sending at these lines, in words that say what became of them.
     pub(super) fn stopped(&self, first: u64, last: u64, failure: Failure) -> Problem {
-        let lines =
-            if first == last { format!("line {first}") } else { format!("lines {first} to {last}") };
+        let lines = if first == last {
+            format!("line {first}")
+        } else {
+            format!("lines {first} to {last}")
+        };
         match failure {
             Failure::Refused(refusal) => {
                 let mut problem = Problem::from(refusal);
@@ -137,8 +140,8 @@ impl Tally {
                 json!({ "partition": partition, "events": count, "first": first, "last": last })
             })
             .collect();
-        let stopped =
-            stopped.map(|it| json!({ "code": it.code, "message": it.to_string(), "hint": it.hint }));
+        let stopped = stopped
+            .map(|it| json!({ "code": it.code, "message": it.to_string(), "hint": it.hint }));
         json!({
             "topic": topic,
             "events": self.taken,

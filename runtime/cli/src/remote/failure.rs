@@ -104,15 +104,18 @@ fn is_absence(error: &ureq::Error) -> bool {
     use io::ErrorKind::{
         AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound,
     };
-    match error {
-        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
-        ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => true,
-        ureq::Error::Io(error) => matches!(
+    if let ureq::Error::Io(error) = error {
+        return matches!(
             error.kind(),
             AddrNotAvailable | ConnectionRefused | HostUnreachable | NetworkUnreachable | NotFound
-        ),
-        _ => false,
+        );
     }
+    matches!(
+        error,
+        ureq::Error::HostNotFound
+            | ureq::Error::ConnectionFailed
+            | ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve)
+    )
 }
 
 #[cfg(test)]

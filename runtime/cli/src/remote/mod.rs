@@ -24,7 +24,7 @@ const ANSWER_BYTES_MAX: u64 = 256 * 1_048_576;
 /// Where the host is that a command speaks to.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Remote {
-    /// Where the host answers; the content of DATA_DIR/address will do
+    /// Where the host answers; the content of the data directory's file `address` will do
     #[arg(
         long,
         global = true,
@@ -181,12 +181,13 @@ pub(crate) fn segment(text: &str) -> String {
 
 /// The address without a slash at its end; `http://` is understood.
 fn base(url: &str) -> Result<String, Problem> {
-    let url = url.trim().trim_end_matches('/');
+    let url = url.trim();
     let wrong = |why: &str| {
         Problem::usage("E0557", format!("read the host's address {url:?}: {why}"))
             .hint("write http://HOST:PORT")
     };
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let rest = rest.trim_end_matches('/');
     match scheme {
         "http" if rest.is_empty() => Err(wrong("it names no host")),
         "http" => Ok(format!("http://{rest}")),

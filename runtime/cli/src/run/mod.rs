@@ -102,7 +102,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
+        IpAddr::V4(_) | IpAddr::V6(_) => address.ip(),
     };
     SocketAddr::new(ip, address.port())
 }
@@ -124,9 +124,8 @@ struct Signals {
 impl Signals {
     fn new() -> Result<Self, Problem> {
         let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Problem::environment("E0554", "listen for signals").source(error)
-            })
+            signal(kind)
+                .map_err(|error| Problem::environment("E0554", "listen for signals").source(error))
         };
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,

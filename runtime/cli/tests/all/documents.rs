@@ -1,0 +1,114 @@
+//! `init` and `check`: what is written is right, and what is wrong is told, all at once.
+
+use crate::support::Folder;
+
+const MANIFEST: &str = "[[subscription]]\nname = \"billing\"\ntopics = [\"orders\"]\n";
+
+#[test]
+fn what_init_writes_is_right() {
+    let folder = Folder::new();
+    let told = folder.run("init shop");
+    assert!(told.done().contains("shop/gristmill.toml is written"), "{told:?}");
+    assert!(told.out.contains("cd shop"), "{told:?}");
+    for name in ["gristmill.toml", "gristmill.schema.json", "manifest.schema.json", "plugins"] {
+        assert!(folder.path("shop").join(name).exists(), "{name}");
+    }
+    let checked = folder.run("check --config shop/gristmill.toml");
+    assert_eq!(checked.done(), "shop/gristmill.toml and 0 manifests with 0 subscriptions: right\n");
+    assert_eq!(checked.err, "");
+}
+
+#[test]
+fn init_overwrites_only_when_told_to() {
+    let folder = Folder::new();
+    folder.write("gristmill.toml", "mine");
+    folder.write(".gitignore", "target");
+    let refused = folder.run("init");
+    assert_eq!(refused.code, Some(2));
+    assert_eq!(
+        refused.err,
+        "error[E0555]: . has gristmill.toml already\n\
+         hint: give --force to overwrite, or name another folder\n"
+    );
+    assert!(!folder.path("plugins").exists(), "nothing is written");
+    let text = |name| std::fs::read_to_string(folder.path(name)).unwrap();
+    folder.run("init --force").done();
+    assert!(text("gristmill.toml").starts_with("#:schema"));
+    assert_eq!(text(".gitignore"), "target\n.gristmill/\n");
+    let answer = folder.run("init --force --json").json();
+    assert_eq!(answer["files"][0], "gristmill.toml");
+    assert_eq!(text(".gitignore"), "target\n.gristmill/\n", "once is enough");
+}
+
+#[test]
+fn check_tells_every_problem_of_every_document() {
+    let folder = Folder::new();
+    folder.write("gristmill.toml", "listn = \"a\"\n\n[topics.orders]\npartitions = \"many\"\n");
+    folder.write("plugins/billing.toml", "[[subscription]]\ntopics = []\nconcurrency = 0\n");
+    let checked = folder.run("check");
+    assert_eq!(checked.code, Some(1));
+    assert_eq!(checked.out, "4 errors and 1 warning in gristmill.toml and 1 manifest\n");
+    for told in [
+        "error[E0103]: unknown key `listn`\n  at gristmill.toml:1:1\n  write: listen = \"a\"\n",
+        "error[E0105]: `partitions` takes a whole number, not a string\n  at gristmill.toml:4:1\n",
+        "  at plugins/billing.toml:2:1\n",
+        "  at plugins/billing.toml:3:1\n",
+        "warning[E0564]: plugins/billing.wasm is not there, so the plugin does not run\n",
+    ] {
+        assert!(checked.err.contains(told), "{told}\n---\n{}", checked.err);
+    }
+    let answer = folder.run("check --json").json();
+    assert_eq!((&answer["ok"], answer["problems"].as_array().unwrap().len()), (&false.into(), 5));
+    assert_eq!(answer["problems"][0]["code"], "E0103");
+}
+
+#[test]
+fn check_holds_manifests_against_the_host() {
+    let folder = Folder::new();
+    folder.write("gristmill.toml", "[topics.order]\n");
+    folder.write("plugins/billing.toml", MANIFEST);
+    folder.write("plugins/billing.wasm", "");
+    folder.write("plugins/.billing.toml.swp", "not a manifest");
+    let checked = folder.run("check");
+    assert_eq!(checked.code, Some(1));
+    assert!(checked.err.contains("E0120"), "{checked:?}");
+    assert!(checked.err.contains("write: topics = [\"order\"]"), "{checked:?}");
+    folder.write("gristmill.toml", "[topics.orders]\n");
+    assert_eq!(
+        folder.run("check").done(),
+        "gristmill.toml and 1 manifest with 1 subscription: right\n"
+    );
+}
+
+#[test]
+fn without_a_configuration_the_defaults_hold() {
+    let folder = Folder::new();
+    let checked = folder.run("check");
+    checked.done();
+    assert!(checked.err.starts_with("no gristmill.toml here: every default holds"), "{checked:?}");
+    let named = folder.run("check --config other.toml");
+    assert_eq!(named.code, Some(1));
+    assert!(named.err.contains("error[E0124]"), "{named:?}");
+}
+
+#[test]
+fn schemas_are_printed_as_they_are_documented() {
+    let folder = Folder::new();
+    for (name, page) in [
+        ("host", include_str!("../../../../docs/gristmill.schema.json")),
+        ("manifest", include_str!("../../../../docs/manifest.schema.json")),
+    ] {
+        let printed = folder.run(&format!("check --schema {name}")).json();
+        assert_eq!(printed, serde_json::from_str::<serde_json::Value>(page).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn run_refuses_what_check_refuses() {
+    let folder = Folder::new();
+    folder.write("gristmill.toml", "workers = 0\n");
+    let refused = folder.run("run");
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.err.ends_with("1 error: the host does not start\n"), "{refused:?}");
+    assert!(!folder.path(".gristmill").exists());
+}
