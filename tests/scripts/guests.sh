@@ -28,6 +28,17 @@ roots() {
     done | sort -u
 }
 
+# What is built for the guest in $1: its workspace, or itself where the workspace leaves it out.
+unit_of() {
+    local root
+    root=$(root_of "$1")
+    if grep -s '^default-members' "$root/Cargo.toml" | grep -qv "\"$(basename "$1")\""; then
+        echo "$1"
+    else
+        echo "$root"
+    fi
+}
+
 mkdir -p "$GUESTS"
 while IFS= read -r root; do
     started=$SECONDS

@@ -26,6 +26,8 @@ use crate::{Error, http, topics};
 
 /// Instances kept for what runs beside the workers' attempts.
 const INSTANCES_SPARE: u32 = 16;
+/// Task polls of a worker between two looks at its commands, sockets and timers.
+const EVENT_INTERVAL: u32 = 4;
 /// Time between two looks at the free space; the store itself looks before every write near the
 /// reserve.
 const SPACE_LOOK: Duration = Duration::from_secs(1);
@@ -204,6 +206,9 @@ fn work(
 ) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // Looping guests yield at every tick; by default tokio would look at commands and timers
+        // only after 61 of them (measured: 71 ms of silence).
+        .event_interval(EVENT_INTERVAL)
         .build()
         .map_err(Error::Thread)?;
     runtime.block_on(Worker::new(index, count, shared, channel).run())
