@@ -52,7 +52,8 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
         let visible = collect(clock, &seen, count)?;
         let mut late = Duration::ZERO;
         for publisher in publishers {
-            let result = publisher.join().map_err(|_| anyhow::anyhow!("a publisher panicked"))?;
+            let result =
+                publisher.join().map_err(|_panic| anyhow::anyhow!("a publisher panicked"))?;
             late = late.max(result?);
         }
         Ok::<_, anyhow::Error>((visible, late))

@@ -38,8 +38,12 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
         );
         let per_event = |time: f64| time / run.events;
         figures.extend([
-            Figure::new(format!("attempt, {how}"), per_event(run.attempts) / 1e3, "µs")
-                .noting("gristmill_process_duration_seconds: wall time, host calls included"),
+            Figure::new(format!("attempt, {how}"), per_event(run.attempts) / 1e3, "µs").noting(
+                "gristmill_process_duration_seconds: wall time from first poll to end, waits for \
+                 other attempts of the worker included",
+            ),
+            Figure::new(format!("invocation, {how}"), per_event(run.busy) / 1e3, "µs")
+                .noting("gristmill_plugin_busy_seconds_total: wall time on the worker's thread"),
             Figure::new(
                 format!("processor time per event, {how}"),
                 per_event(run.cpu()) / 1e3,
@@ -68,17 +72,20 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
     Ok(figures)
 }
 
-const GUEST: &str = "wall time of attempts, times the share of their ready time that worker \
-    threads had a processor (schedstat): attempts are not timed by processor time, so this takes \
-    preemption to fall on guest and host code alike. State reads count as guest";
+const GUEST: &str = "gristmill_plugin_busy_seconds_total, times the share of their ready time that \
+    worker threads had a processor (schedstat): attempts are timed by the wall, so this takes \
+    preemption to fall on guest and host code alike. Host calls, state reads among them, and \
+    instantiation count as guest";
 
 /// What one run used.
 struct Run {
     events: f64,
     took: Duration,
     filled: Duration,
-    /// Wall time of all attempts in nanoseconds.
+    /// Wall time of all attempts in nanoseconds, waits included.
     attempts: f64,
+    /// Wall time for which attempts held their thread, in nanoseconds.
+    busy: f64,
     used: Cpu,
 }
 
@@ -97,7 +104,7 @@ impl Run {
 
     fn guest(&self) -> f64 {
         let (ran, waited) = (float(self.used.workers), float(self.used.workers_waited));
-        self.attempts * ran / (ran + waited).max(1.0)
+        self.busy * ran / (ran + waited).max(1.0)
     }
 
     fn host(&self) -> f64 {
@@ -141,10 +148,11 @@ fn run(options: &Options, reuse: u32, progress: Progress<'_>) -> Result<Run> {
     let took = began.elapsed();
     let used = Cpu::of(process.id())?.since(cpu);
     let after = client.get("/metrics")?;
-    let of = |text: &str| metric(text, "gristmill_process_duration_seconds_sum");
-    let attempts = (of(&after) - of(&before)) * 1e9;
+    let grown = |name| (metric(&after, name) - metric(&before, name)) * 1e9;
+    let attempts = grown("gristmill_process_duration_seconds_sum");
+    let busy = grown("gristmill_plugin_busy_seconds_total");
     process.stop()?;
-    Ok(Run { events: float(options.events), took, filled, attempts, used })
+    Ok(Run { events: float(options.events), took, filled, attempts, busy, used })
 }
 
 /// Waits until `events` emissions are durable.

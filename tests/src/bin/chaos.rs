@@ -60,7 +60,7 @@ fn run(options: &Options, json: bool) -> anyhow::Result<bool> {
         reports.push(tell(chaos::swaps(options, &mut progress)?, json));
     }
     if json {
-        println!("{:#}", serde_json::Value::from_iter(reports.iter().map(Report::json)));
+        println!("{:#}", reports.iter().map(Report::json).collect::<serde_json::Value>());
     }
     Ok(reports.iter().all(Report::is_clean))
 }

@@ -153,7 +153,7 @@ pub fn check(history: &History) -> Vec<Violation> {
             found.add(Kind::Behind, format!("{} things are left to do", observed.unsettled));
         }
     }
-    found.at = "host".to_owned();
+    "host".clone_into(&mut found.at);
     for stray in &history.strays {
         found.add(Kind::Stray, stray.clone());
     }

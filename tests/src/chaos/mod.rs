@@ -129,7 +129,7 @@ fn with_producers<T>(
         let mut sent = BTreeMap::new();
         for (topic, producer) in producers {
             let events =
-                producer.join().map_err(|_| anyhow!("the producer of {topic} panicked"))?;
+                producer.join().map_err(|_panic| anyhow!("the producer of {topic} panicked"))?;
             sent.insert(topic.to_owned(), events);
         }
         Ok((sent, done?))
@@ -166,11 +166,8 @@ fn conclude(
     let effects = observed().flat_map(|it| &it.effects).map(|it| count(it.len())).sum();
     let letters = observed().flat_map(|it| it.letters.values().flatten());
     let letters = letters.map(|it| count(it.len())).sum();
-    let asked = history
-        .sources
-        .values()
-        .flat_map(|source| &source.sent)
-        .fold(Asked::default(), |asked, event| asked.and(event));
+    let asked =
+        history.sources.values().flat_map(|source| &source.sent).fold(Asked::default(), Asked::and);
     let kept = (!violations.is_empty()).then(|| world.home.keep());
     Report {
         scenario,

@@ -44,7 +44,7 @@ struct State {
 pub struct Count {
     /// Acknowledged, repeats of the input included.
     pub published: u64,
-    /// Sent again because no answer came, at least.
+    /// Sent once more, or more often, because no answer came.
     pub resent: u64,
 }
 
@@ -168,12 +168,15 @@ pub fn produce(topic: &str, mut random: Random, pace: &Pace) -> Vec<Event> {
         let size = usize::try_from(random.within(1..=most)).unwrap_or(1);
         let events: Vec<Event> = input.by_ref().take(size).collect();
         let body = input::batch(&events);
+        let mut is_first = true;
         loop {
             let Some(client) = pace.client() else { return sent };
             if client.publish(topic, &body).is_ok() {
                 break;
             }
-            pace.note(0, events.len());
+            if std::mem::take(&mut is_first) {
+                pace.note(0, events.len());
+            }
             // The host is gone, or says it is full: either takes longer than asking again.
             thread::sleep(Duration::from_millis(1));
         }

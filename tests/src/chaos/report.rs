@@ -117,7 +117,10 @@ impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Count { published, resent } = self.events;
         writeln!(out, "{}: seed {}, {:.1} s", self.scenario, self.seed, self.took.as_secs_f64())?;
-        writeln!(out, "  {published} events published, at least {resent} of them sent again")?;
+        writeln!(
+            out,
+            "  {published} events published, {resent} of them more than once for want of an answer"
+        )?;
         let Asked { failing, rejected, timers } = self.asked;
         writeln!(out, "  {failing} fail first, {rejected} are rejected, {timers} set a timer")?;
         writeln!(out, "  {} effects, {} dead letters", self.effects, self.letters)?;

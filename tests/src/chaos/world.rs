@@ -24,7 +24,7 @@ pub const PARTITIONS: usize = 8;
 /// Workers of the host.
 const WORKERS: u32 = 2;
 /// A host that gets nothing done for this long will not get it done.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 /// Time between two looks at what is left to do.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -202,26 +202,26 @@ inline_time = "50ms"
 fn read<T>(
     client: &Client,
     topic: &str,
-    one: impl Fn(Stored) -> Result<T>,
+    one: impl Fn(&Stored) -> Result<T>,
 ) -> Result<Partitions<T>> {
     let partitions = client.topic(topic)?;
-    let all = partitions.into_iter().map(|records| records.into_iter().map(&one).collect());
+    let all = partitions.iter().map(|records| records.iter().map(&one).collect());
     all.collect::<Result<_>>().with_context(|| format!("understand topic {topic}"))
 }
 
-fn arrival(record: Stored) -> Result<Arrival> {
+fn arrival(record: &Stored) -> Result<Arrival> {
     let id = record.payload["id"].as_str().context("an arrival without id")?.to_owned();
     Ok(Arrival { id, timestamp_ms: record.timestamp_ms })
 }
 
-fn effect(record: Stored) -> Result<Effect> {
+fn effect(record: &Stored) -> Result<Effect> {
     let id = record.payload["id"].as_str().context("an effect without id")?.to_owned();
     let number = record.payload["number"].as_u64().context("an effect without number")?;
-    let key = record.key.context("an effect without key")?;
+    let key = record.key.clone().context("an effect without key")?;
     Ok(Effect { id, key, number, timestamp_ms: record.timestamp_ms })
 }
 
-fn letter(record: Stored) -> Result<Letter> {
+fn letter(record: &Stored) -> Result<Letter> {
     let id = record.payload["id"].as_str().context("a dead letter without id")?.to_owned();
     let class = record.header("dlq-error-class").context("a dead letter without class")?.to_owned();
     Ok(Letter { id, class })

@@ -108,13 +108,14 @@ impl Client {
     pub fn new(address: &str) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(60)))
+            .timeout_global(Some(Duration::from_mins(1)))
             .build()
             .into();
         Self { agent, base: format!("http://{address}") }
     }
 
     /// The same host over connections of its own that may stay silent.
+    #[must_use]
     pub fn patient(&self) -> Self {
         let agent = Agent::config_builder().http_status_as_error(false).build().into();
         Self { agent, base: self.base.clone() }

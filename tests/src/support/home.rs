@@ -13,7 +13,7 @@ use super::client::Client;
 use super::wait;
 
 /// A host that starts, or ends by request, later than this does not do so at all.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Folder of a host: configuration, plugins, data and log. Gone when dropped, unless kept.
 #[derive(Debug)]

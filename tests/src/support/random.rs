@@ -21,14 +21,15 @@ impl Random {
     }
 
     /// A generator of its own for one part of a program, told apart by `number`.
+    #[must_use]
     pub fn fork(&self, number: u64) -> Self {
         let mut forked = Self(self.0 ^ number.wrapping_mul(0xd6e8_feb8_6659_fd93));
-        forked.next();
+        forked.number();
         forked
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -43,7 +44,7 @@ impl Random {
     /// When the range is empty or that of all numbers.
     pub fn within(&mut self, range: RangeInclusive<u64>) -> u64 {
         let (from, to) = range.into_inner();
-        from + self.next() % (to - from + 1)
+        from + self.number() % (to - from + 1)
     }
 
     /// True `share` times in a thousand.

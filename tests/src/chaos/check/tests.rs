@@ -40,11 +40,11 @@ fn a_right_history_passes() {
     assert_eq!(check(&right()), []);
 }
 
-type Plant = fn(&mut Observed);
+type Plant<T> = (&'static str, Kind, fn(&mut T));
 
 #[test]
 fn each_fault_of_a_subscription_is_found_under_its_name() {
-    let planted: [(&str, Kind, Plant); 19] = [
+    let planted: [Plant<Observed>; 19] = [
         ("the last effect is lost", Kind::Lost, |it| drop(it.effects[0].pop())),
         ("an effect is lost, numbers close up", Kind::Lost, |it| {
             it.effects[0].remove(1);
@@ -120,7 +120,7 @@ fn the_first_arrival_says_when_a_timer_is_due_and_what_the_order_is() {
 
 #[test]
 fn each_fault_of_a_source_is_found_under_its_name() {
-    let planted: [(&str, Kind, fn(&mut Source)); 5] = [
+    let planted: [Plant<Source>; 5] = [
         ("an acknowledged event is lost", Kind::Lost, |it| drop(it.arrived[1].pop())),
         ("a whole partition is lost", Kind::Lost, |it| it.arrived[1].clear()),
         ("events were stored out of order", Kind::Inverted, |it| it.arrived[1].swap(5, 6)),
