@@ -5,11 +5,12 @@ mod line;
 mod sender;
 mod tally;
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use self::line::Reading;
 use self::sender::Sender;
@@ -136,8 +137,12 @@ fn open(args: &Args) -> Result<BufReader<Box<dyn Read>>, Problem> {
 
 fn progress() -> ProgressBar {
     let bar = ProgressBar::hidden();
-    match ProgressStyle::with_template("{spinner} {pos} events, {per_sec}, {elapsed}") {
-        Ok(style) => bar.with_style(style),
+    // The style's own rate has four decimals, of which none is known.
+    let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        let _shown = write!(out, "{:.0}", state.per_sec());
+    };
+    match ProgressStyle::with_template("{spinner} {pos} events, {rate}/s, {elapsed}") {
+        Ok(style) => bar.with_style(style.with_key("rate", rate)),
         Err(_) => bar,
     }
 }
