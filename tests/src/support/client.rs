@@ -236,6 +236,21 @@ impl Client {
         text(answer).map(drop).with_context(|| format!("post {path}"))
     }
 
+    /// Posts JSON and returns the answer.
+    ///
+    /// # Errors
+    ///
+    /// When the host does not answer well.
+    pub fn send(&self, path: &str, body: &Value) -> Result<Value> {
+        let answer = self
+            .agent
+            .post(format!("{}{path}", self.base))
+            .header("content-type", "application/json")
+            .send(body.to_string())?;
+        let text = text(answer).with_context(|| format!("post {path}"))?;
+        if text.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_str(&text)?) }
+    }
+
     /// The answer of a GET as it comes.
     ///
     /// # Errors

@@ -2,3 +2,5 @@
 //! `make guests` did.
 
 mod chaos;
+mod reload;
+mod ticketing;

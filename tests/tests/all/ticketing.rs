@@ -1,0 +1,214 @@
+//! Plays the ticketing example on a real host and compares what comes out with what its input
+//! alone says must: `expected/` is written by a script that knows no host.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use gristmill_tests::support::client::Client;
+use gristmill_tests::support::component::{binary, guest, root};
+use gristmill_tests::support::home::Home;
+use gristmill_tests::support::wait;
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The example as it is, but for where it listens and keeps its data.
+fn home() -> Result<Home> {
+    let example = root().join("examples/ticketing");
+    let config = fs::read_to_string(example.join("gristmill.toml"))?
+        .replace("\".gristmill\"", "\"data\"")
+        .replace("../../docs/", "docs/");
+    let home = Home::new(&binary("debug"), &config)?;
+    for plugin in ["ordering", "carts", "catalog", "expiry"] {
+        let manifest = fs::read(example.join(format!("plugins/{plugin}.toml")))?;
+        home.put(&format!("{plugin}.toml"), &manifest)?;
+        home.put(&format!("{plugin}.wasm"), &guest(plugin)?)?;
+    }
+    Ok(home)
+}
+
+fn expected(name: &str) -> Result<Value> {
+    let path = root().join("examples/ticketing/expected").join(name);
+    serde_json::from_slice(&fs::read(&path)?).with_context(|| format!("read {}", path.display()))
+}
+
+/// Publishes a recorded topic line by line, as its producer would.
+fn replay(client: &Client, topic: &str) -> Result<()> {
+    let path = root().join("examples/ticketing/events").join(format!("{topic}.jsonl"));
+    for line in fs::read_to_string(path)?.lines() {
+        let line: Value = serde_json::from_str(line)?;
+        let key = line["key"].as_str().context("a line without key")?;
+        client.send(&format!("/topics/{topic}?key={key}"), &line["payload"])?;
+    }
+    Ok(())
+}
+
+fn settle(client: &Client) -> Result<()> {
+    let settled = wait::until(PATIENCE, || {
+        let open: u64 = client.subscriptions()?.iter().map(|it| it.unsettled()).sum();
+        Ok((open == 0).then_some(()))
+    })?;
+    settled.context("the example does not come to rest")
+}
+
+/// `eventId` of every event of `reservation-expired`, each as often as it is there.
+fn expired(client: &Client) -> Result<Vec<String>> {
+    let records = client.topic("reservation-expired")?;
+    let ids = records.iter().flatten().map(|record| {
+        let id = record.payload["eventId"].as_str().unwrap_or_default();
+        id.to_owned()
+    });
+    let mut ids: Vec<String> = ids.collect();
+    ids.sort();
+    Ok(ids)
+}
+
+/// What each cart was told, from the topic itself: items still in it and orders paid.
+fn carts(client: &Client) -> Result<Value> {
+    let mut carts = serde_json::Map::new();
+    for record in client.topic("ordering-carts")?.iter().flatten() {
+        let key = record.key.clone().unwrap_or_default();
+        let cart = carts.entry(key).or_insert_with(|| json!({"items": [], "paid": []}));
+        let id = record.payload["reservationId"].clone();
+        let (items, paid) = match record.payload["change"].as_str() {
+            Some("item-added") => {
+                if let Some(items) = cart["items"].as_array_mut() {
+                    items.push(id);
+                }
+                continue;
+            }
+            Some("item-removed") => (true, false),
+            Some("item-paid") => (true, true),
+            other => anyhow::bail!("an unknown change {other:?}"),
+        };
+        if items && let Some(items) = cart["items"].as_array_mut() {
+            items.retain(|item| *item != id);
+        }
+        if paid && let Some(list) = cart["paid"].as_array_mut() {
+            list.push(id);
+        }
+    }
+    Ok(Value::Object(carts))
+}
+
+/// The same shape from the expected carts, which say more of each item.
+fn expected_carts() -> Result<Value> {
+    let ids = |list: &Value| -> Value {
+        let list = list.as_array().cloned().unwrap_or_default();
+        list.into_iter().map(|item| item["reservationId"].clone()).collect()
+    };
+    let expected = expected("carts.json")?;
+    let carts = expected.as_object().context("carts by customer")?;
+    Ok(carts
+        .iter()
+        .map(|(key, cart)| {
+            let cart = json!({"items": ids(&cart["items"]), "paid": ids(&cart["paid"])});
+            (key.clone(), cart)
+        })
+        .collect::<serde_json::Map<_, _>>()
+        .into())
+}
+
+fn letters(client: &Client, subscription: &str) -> Result<BTreeSet<(String, String, String)>> {
+    let listed = client.json(&format!("/api/v1/dlq/{subscription}/events"))?;
+    let events = listed["events"].as_array().context("dead letters")?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(events
+        .iter()
+        .map(|letter| {
+            let failure = &letter["failure"];
+            (text(&failure["class"]), text(&failure["code"]), text(&failure["event_id"]))
+        })
+        .collect())
+}
+
+#[test]
+fn the_example_ends_as_its_input_says() -> Result<()> {
+    let home = home()?;
+    let mut host = home.start(&[("GRISTMILL_LISTEN", "127.0.0.1:0".to_owned())])?;
+    let client = host.must_be_ready()?;
+    replay(&client, "payment-succeeded")?;
+    settle(&client)?;
+    replay(&client, "reservation-created")?;
+    settle(&client)?;
+
+    let mut due: Vec<String> = serde_json::from_value(expected("expired.json")?)?;
+    due.sort();
+    assert_eq!(expired(&client)?, due);
+    assert_eq!(carts(&client)?, expected_carts()?);
+    let dead = expected("dead-letters.json")?;
+    for subscription in ["ordering", "carts", "catalog", "expiry"] {
+        let expected: BTreeSet<_> = dead[subscription]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|letter| {
+                let text = |name: &str| letter[name].as_str().unwrap_or_default().to_owned();
+                (text("class"), text("code"), text("id"))
+            })
+            .collect();
+        assert_eq!(letters(&client, subscription)?, expected, "{subscription}");
+    }
+
+    // All of it once more, as a producer that lost every answer would: nothing changes.
+    replay(&client, "payment-succeeded")?;
+    replay(&client, "reservation-created")?;
+    settle(&client)?;
+    assert_eq!(expired(&client)?, due);
+    assert_eq!(carts(&client)?, expected_carts()?);
+    Ok(())
+}
+
+#[test]
+fn a_dead_letter_is_handled_by_the_version_dropped_in_for_it() -> Result<()> {
+    let home = home()?;
+    let mut host = home.start(&[("GRISTMILL_LISTEN", "127.0.0.1:0".to_owned())])?;
+    let client = host.must_be_ready()?;
+    replay(&client, "reservation-created")?;
+    settle(&client)?;
+    assert_eq!(letters(&client, "catalog")?.len(), 1);
+    let rehearsal = json!({"dry_run": true});
+    let before = client.send("/api/v1/dlq/catalog/redrive", &rehearsal)?;
+    assert_eq!(before["result"]["would_fail"], json!({"rejected": 1}), "{before}");
+
+    let digest = |client: &Client| -> Result<Value> {
+        let plugins = client.json("/api/v1/plugins")?;
+        let plugins = plugins["plugins"].as_array().context("plugins")?.clone();
+        let catalog = plugins.into_iter().find(|plugin| plugin["name"] == "catalog");
+        Ok(catalog.context("catalog")?["digest"].clone())
+    };
+    let first = digest(&client)?;
+    home.put("catalog.wasm", &guest("catalog-v2")?)?;
+    let swapped = wait::until(PATIENCE, || Ok((digest(&client)? != first).then_some(())))?;
+    swapped.context("the second version is not taken")?;
+
+    let after = client.send("/api/v1/dlq/catalog/redrive", &rehearsal)?;
+    assert_eq!(after["result"]["would_succeed"], 1, "{after}");
+    assert_eq!(letters(&client, "catalog")?.len(), 1, "a rehearsal changes nothing");
+    let done = client.send("/api/v1/dlq/catalog/redrive", &json!({}))?;
+    assert_eq!(done["result"]["redriven"], 1, "{done}");
+    settle(&client)?;
+    assert!(letters(&client, "catalog")?.is_empty());
+    let again = client.send("/api/v1/dlq/catalog/redrive", &json!({}))?;
+    assert_eq!(again["result"]["redriven"], 0, "a letter is driven again once: {again}");
+    Ok(())
+}
+
+#[test]
+fn the_demo_ends_by_itself_with_success() -> Result<()> {
+    let guests =
+        std::env::var_os("GUESTS").unwrap_or_else(|| root().join("target/guests").into_os_string());
+    let output = Command::new(root().join("tests/scripts/demo.sh"))
+        .arg("examples/ticketing/demo.sh")
+        .current_dir(root())
+        .env("GRISTMILL", binary("debug"))
+        .env("GUESTS", guests)
+        .output()?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains("What to try next"), "{told}");
+    Ok(())
+}
