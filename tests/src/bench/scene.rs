@@ -1,9 +1,11 @@
 //! Owns the host that is measured: its configuration, the handler it runs, the events it gets.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Result;
+use serde_json::{Value, json};
 
 use crate::support::component;
 use crate::support::home::Home;
@@ -19,7 +21,7 @@ pub const KEYS: u64 = 20_000;
 /// Text that brings an event to about 380 bytes, as ticketing's are.
 const FILLING: &str = "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod \
     tempor incididunt ut labore et dolore magna aliqua, ut enim ad minim veniam, quis nostrud \
-    exercitation ullamco laboris nisi ut aliquip ex ea commodo.";
+    exercitation ullamco laboris nisi ut aliquip ex ea commodo, duis aute irure dolor in.";
 
 /// The handler: parses JSON, reads and writes one value of state, emits one event.
 ///
@@ -64,26 +66,31 @@ instances = {{ reuse = {reuse} }}
     )
 }
 
-/// Adds event `number` to `text` as a structured CloudEvent.
-pub fn event(text: &mut String, number: u64) {
+/// Event `number` as a structured CloudEvent.
+fn event(number: u64) -> Value {
     let key = number.wrapping_mul(2_654_435_761) % KEYS;
-    // Writing to a string cannot fail.
-    let _written = write!(
-        text,
-        r#"{{"specversion":"1.0","id":"{number}","source":"/bench","type":"order.placed","partitionkey":"key-{key}","data":{{"id":"{number}","amount":{},"customer":"key-{key}","items":[{{"sku":"A-{key}","count":2}},{{"sku":"B-7","count":1}}],"note":"{FILLING}"}}}}"#,
-        number % 100
-    );
+    json!({
+        "specversion": "1.0",
+        "id": number.to_string(),
+        "source": "/bench",
+        "type": "order.placed",
+        "partitionkey": format!("key-{key}"),
+        "data": {
+            "id": number.to_string(),
+            "amount": number % 100,
+            "customer": format!("key-{key}"),
+            "items": [
+                { "sku": format!("A-{key}"), "count": 2 },
+                { "sku": "B-7", "count": 1 },
+            ],
+            "note": FILLING,
+        },
+    })
 }
 
 /// A batch of events by number.
-pub fn batch(numbers: std::ops::Range<u64>) -> String {
-    let mut text = String::new();
-    for number in numbers {
-        text.push(if text.is_empty() { '[' } else { ',' });
-        event(&mut text, number);
-    }
-    text.push(']');
-    text
+pub fn batch(numbers: Range<u64>) -> String {
+    numbers.map(event).collect::<Value>().to_string()
 }
 
 #[cfg(test)]
@@ -92,7 +99,7 @@ mod tests {
 
     #[test]
     fn an_event_has_the_size_of_a_ticket() {
-        let value: serde_json::Value = serde_json::from_str(&batch(0..2)).unwrap();
+        let value: Value = serde_json::from_str(&batch(0..2)).unwrap();
         let size = value[1]["data"].to_string().len();
         assert!((350..450).contains(&size), "{size} bytes");
     }

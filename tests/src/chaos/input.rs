@@ -2,7 +2,8 @@
 //! event, so that nobody needs the host's word for it.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
+
+use serde_json::{Value, json};
 
 use crate::support::random::Random;
 
@@ -33,27 +34,23 @@ pub struct Event {
 }
 
 impl Event {
-    /// Adds it to `text` as a structured CloudEvent.
-    pub fn write(&self, text: &mut String) {
+    /// The event as a structured CloudEvent.
+    fn json(&self) -> Value {
         let Self { id, key, fails, poison, timer_ms } = self;
-        let timer = timer_ms.map_or_else(|| "null".to_owned(), |delay| delay.to_string());
-        // Writing to a string cannot fail.
-        let _written = write!(
-            text,
-            r#"{{"specversion":"1.0","id":"{id}","source":"/chaos","type":"chaos.entry","partitionkey":"{key}","datacontenttype":"application/json","data":{{"id":"{id}","fails":{fails},"poison":{poison},"timer_ms":{timer}}}}}"#
-        );
+        json!({
+            "specversion": "1.0",
+            "id": id,
+            "source": "/chaos",
+            "type": "chaos.entry",
+            "partitionkey": key,
+            "data": { "id": id, "fails": fails, "poison": poison, "timer_ms": timer_ms },
+        })
     }
 }
 
 /// A batch of events as one request carries it.
 pub fn batch(events: &[Event]) -> String {
-    let mut text = String::with_capacity(events.len() * 230);
-    for event in events {
-        text.push(if text.is_empty() { '[' } else { ',' });
-        event.write(&mut text);
-    }
-    text.push(']');
-    text
+    events.iter().map(Event::json).collect::<Value>().to_string()
 }
 
 /// The events of one topic, without end.
@@ -130,7 +127,7 @@ mod tests {
     #[test]
     fn a_batch_is_a_json_array() {
         let events: Vec<_> = Input::new("t", Random::new(1)).take(100).collect();
-        let value: serde_json::Value = serde_json::from_str(&batch(&events)).unwrap();
+        let value: Value = serde_json::from_str(&batch(&events)).unwrap();
         assert_eq!(value.as_array().unwrap().len(), 100);
         assert_eq!(value[3]["data"]["id"], events[3].id.as_str());
     }
