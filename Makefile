@@ -42,7 +42,9 @@ test: ## Set up, then run every test, stage by stage; what CI runs
 demo: setup guests ## Set up, build, and play the ticketing story
 	@tests/scripts/demo.sh examples/ticketing/demo.sh
 
-bench: ## Measure throughput and latency (release build)
+bench: export GRISTMILL = $(TARGET)/release/gristmill
+bench: guests ## Measure throughput and latency (release build; takes long the first time)
+	@$(CARGO) build --release --locked -p gristmill-cli
 	@$(CARGO) run --release --locked -p gristmill-tests --bin bench -- $(ARGS)
 
 chaos: guests ## Kill and disturb a running host for minutes, and count events
