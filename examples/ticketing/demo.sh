@@ -78,7 +78,8 @@ replay() {
 }
 
 reservation() { # reservation ID SEAT CUSTOMER SECONDS-TO-LIVE EVENT-ID
-    printf '{"eventId":"%s","reservationId":"%s","customerId":"%s","seatId":"%s",' "$5" "$1" "$3" "$2"
+    printf '{"eventId":"%s","reservationId":"%s",' "$5" "$1"
+    printf '"customerId":"%s","seatId":"%s",' "$3" "$2"
     printf '"seatNumber":"A-1-1","section":"A","basePrice":80,"createdAt":"%s","expiresAt":"%s"}' \
         "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(date -u -d "+$4 seconds" +%Y-%m-%dT%H:%M:%SZ)"
 }
@@ -103,13 +104,13 @@ show gristmill consume ordering-carts
 
 act 'The same event comes again (a producer that retried): it has no second effect'
 publish reservation-created s1 "$(reservation r1 s1 ada 600 e1)"
-publish payment-succeeded s1 \
-    '{"eventId":"e2","reservationId":"r1","orderId":"o1","customerId":"ada","seatId":"s1","amount":80,"paidAt":"2026-01-01T12:00:00Z"}'
+paid='{"eventId":"e2","reservationId":"r1","orderId":"o1","customerId":"ada","seatId":"s1",'
+publish payment-succeeded s1 "$paid"'"amount":80,"paidAt":"2026-01-01T12:00:00Z"}'
 await 'the payment' has ordering-carts cart.item-paid
 say 'one item-added, then item-paid:'
 show gristmill consume ordering-carts
 
-act 'Seat s2 is reserved for two seconds and never paid: the timer fires once, in the order of its seat'
+act 'Seat s2 is reserved for two seconds and never paid: its timer fires, once'
 publish reservation-created s2 "$(reservation r2 s2 grace 2 e3)"
 await 'the expiry' has reservation-expired expired-r2
 show gristmill consume reservation-expired
@@ -126,7 +127,7 @@ await 'the six expiries of the input' six_expired
 say 'of the nine recorded reservations three are paid and six expired, each once; with s2 seven:'
 show gristmill consume reservation-expired
 
-act 'One seat has a section with a dash, which catalog cannot read: a dead letter, and nobody waits for it'
+act 'One section has a dash, which catalog cannot read: a dead letter; nobody waits for it'
 await 'the dead letter' sh -c 'gristmill dlq list catalog --json | grep -q seat-number'
 show gristmill dlq list catalog
 
@@ -159,6 +160,6 @@ say 'it ended with exit code 0.'
 
 printf '\n%sWhat to try next%s\n' "$bold" "$plain"
 say 'gristmill init shop && cd shop && gristmill run      a host of your own' \
-    'gristmill plugin new greeter                         a handler in twenty lines, with its test' \
+    'gristmill plugin new greeter                         a handler in twenty lines, and its test' \
     'examples/ticketing/README.md                         how this example is built' \
     'make chaos                                           the same promises under 200 kills'

@@ -27,7 +27,10 @@ pub enum Error {
         source: Arc<io::Error>,
     },
     /// The data directory was written by a newer Gristmill, or is not one of ours.
-    #[error("open store in {}: format {found} is not one this version reads ({known})", path.display())]
+    #[error(
+        "open store in {}: format {found} is not one this version reads ({known})",
+        path.display()
+    )]
     Format {
         /// The format file.
         path: PathBuf,
@@ -204,7 +207,8 @@ impl Error {
             Self::Directory { .. } => "make the directory writable for this user, or name another",
             Self::Format { .. } => "start the version that wrote it, or name an empty directory",
             Self::Damaged { .. } => {
-                "restore the data directory from a copy, or read docs/errors/E0204.md before accepting the loss"
+                "restore the data directory from a copy, or read docs/errors/E0204.md before \
+                 accepting the loss"
             }
             Self::Open { .. } => {
                 "read the cause; keep a copy of the directory before changing anything"

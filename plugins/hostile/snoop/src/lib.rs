@@ -33,7 +33,8 @@ impl Guest for Handler {
         let after = monotonic_clock::now();
         let wall = wall_clock::now();
         let seen = format!(
-            "before {before}\nafter {after}\nwall {}.{:03}\nrandom {} {:?}\nenv {:?}\nargs {:?}\ndirs {}",
+            "before {before}\nafter {after}\nwall {}.{:03}\nrandom {} {:?}\nenv {:?}\nargs {:?}\n\
+             dirs {}",
             wall.seconds,
             wall.nanoseconds / 1_000_000,
             random::get_random_u64(),

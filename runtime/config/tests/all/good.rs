@@ -220,7 +220,8 @@ fn fields_of_a_manifest_replace_those_of_the_preset() {
 #[test]
 fn a_filter_accepts_what_every_rule_accepts() {
     let filter = subscription(
-        "[subscription.filter]\ntype = [\"order.*\", \"payment.failed\"]\nversion = [\"1\", \"2\"]\n\
+        "[subscription.filter]\ntype = [\"order.*\", \"payment.failed\"]\n\
+         version = [\"1\", \"2\"]\n\
          header = { region = \"eu\" }\n",
     )
     .filter;
