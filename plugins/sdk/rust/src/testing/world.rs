@@ -150,12 +150,12 @@ impl World {
 
     pub(crate) fn emit(&mut self, emission: Emission) -> Result<(), EmitError> {
         check_emission(&emission)?;
-        if let Some(granted) = &self.emit {
-            if !granted.iter().any(|pattern| matches(pattern, &emission.topic)) {
-                return Err(EmitError::NotGranted(format!("emit = [\"{}\"]", emission.topic)));
-            }
+        if let Some(granted) = &self.emit
+            && !granted.iter().any(|pattern| matches(pattern, &emission.topic))
+        {
+            return Err(EmitError::NotGranted(format!("emit = [\"{}\"]", emission.topic)));
         }
-        let emitted_bytes = self.call.emitted_bytes + emission.payload.len();
+        let emitted_bytes = self.call.emitted_bytes + size(&emission);
         if self.call.emissions == EMISSIONS_MAX {
             return Err(EmitError::LimitReached(format!("{EMISSIONS_MAX} emissions")));
         }
@@ -322,6 +322,16 @@ fn check_emission(emission: &Emission) -> Result<(), EmitError> {
         Some(header) => Err(EmitError::Invalid(format!("header {} is the host's", header.name))),
         None => Ok(()),
     }
+}
+
+/// All text and data of an emission, as a host counts it.
+fn size(emission: &Emission) -> usize {
+    let Emission { version, subject, content_type, correlation_id, .. } = emission;
+    let text = [version, subject, content_type, correlation_id].into_iter().flatten();
+    let headers = emission.headers.iter().map(|header| header.name.len() + header.value.len());
+    let key = emission.key.as_ref().map_or(0, Vec::len);
+    let names = emission.topic.len() + emission.event_type.len();
+    text.map(String::len).chain(headers).sum::<usize>() + key + names + emission.payload.len()
 }
 
 fn matches(pattern: &str, topic: &str) -> bool {
