@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::{Resolve, WorldId, WorldItem, WorldKey};
 
-use crate::problem::Problem;
+use crate::{plugin::names, problem::Problem};
 
 /// Where the eight bytes that tell components from modules hold the difference.
 const LAYER: usize = 6;
@@ -46,11 +46,10 @@ pub(crate) fn encode(module: Vec<u8>) -> Result<Vec<u8>, Problem> {
     if module.get(LAYER) == Some(&1) {
         return Ok(module);
     }
-    let encoded = ComponentEncoder::default()
-        .validate(true)
-        .module(&module)
-        .and_then(|mut encoder| encoder.encode());
-    encoded.map_err(|source| {
+    let encoded = names::shorten(&module)
+        .map_err(Into::into)
+        .and_then(|module| ComponentEncoder::default().validate(true).module(&module)?.encode());
+    encoded.map_err(|source: anyhow::Error| {
         Problem::failed("E0507", "make a component of the compiled module")
             .hint("call gristmill_plugin::export!(…) once in the crate")
             .source(source)
@@ -164,11 +163,7 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         for (imports, exports, lacks) in [
             (&["gristmill:plugin/timers@0.1.0"][..], &[][..], true),
-            (
-                &["gristmill:plugin/timers@0.1.0"],
-                &["gristmill:plugin/timer-handler@0.1.0"],
-                false,
-            ),
+            (&["gristmill:plugin/timers@0.1.0"], &["gristmill:plugin/timer-handler@0.1.0"], false),
             (&["gristmill:plugin/state@0.1.0"], &[], false),
         ] {
             let description = Description {

@@ -4,6 +4,7 @@ mod build;
 mod component;
 mod diff;
 mod inspect;
+mod names;
 mod new;
 mod test;
 mod toolchain;

@@ -76,7 +76,7 @@ impl Toolchain {
             // The option to build the standard library is not stable, its use here is: the
             // compiler of a distribution takes it when it is told to.
             command
-                .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features="])
+                .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"])
                 .env("RUSTC_BOOTSTRAP", "1")
                 .env("RUSTC", &self.rustc)
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
@@ -196,7 +196,9 @@ mod tests {
     fn what_is_missing_is_said_with_what_to_install() {
         for (problem, code) in [(no_toolchain(), "E0504"), (no_linker(), "E0505")] {
             assert_eq!(problem.code, code);
-            assert!(problem.hint.is_some_and(|hint| hint.contains("install") || hint.contains("add")));
+            assert!(
+                problem.hint.is_some_and(|hint| hint.contains("install") || hint.contains("add"))
+            );
         }
     }
 }

@@ -9,6 +9,8 @@ mod host;
 #[cfg(test)]
 mod letters;
 #[cfg(test)]
+mod plugin;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod support;

@@ -84,10 +84,10 @@ struct Report {
 pub(crate) fn run(args: &Args, output: &Output) -> anyhow::Result<Exit> {
     let suites = find(args)?;
     // A handful of instances is plenty: cases run one by one.
-    let runtime =
-        Runtime::new(RuntimeSettings { instances_max: 4, ..RuntimeSettings::default() }).map_err(
-            |error| Problem::environment(error.code(), "start").hint(error.hint()).source(error),
-        )?;
+    let runtime = Runtime::new(RuntimeSettings { instances_max: 4, ..RuntimeSettings::default() })
+        .map_err(|error| {
+            Problem::environment(error.code(), "start").hint(error.hint()).source(error)
+        })?;
     let mut reports = Vec::new();
     for suite in &suites {
         let plugin = load(&runtime, &suite.component)?;
@@ -152,9 +152,8 @@ fn cases(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
 
 /// What is in a folder, in order of names.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
-    let failed = |source| {
-        Problem::environment("E0509", format!("list {}", folder.display())).source(source)
-    };
+    let failed =
+        |source| Problem::environment("E0509", format!("list {}", folder.display())).source(source);
     let entries = fs::read_dir(folder).map_err(failed)?;
     let paths: Result<Vec<PathBuf>, _> =
         entries.map(|entry| entry.map(|entry| entry.path())).collect();

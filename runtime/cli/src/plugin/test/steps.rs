@@ -92,7 +92,14 @@ impl Moment {
         let time = SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(self.0));
         // No file says a moment past the year 9999, yet a handler may; it is shown as a number.
         let shown = time.filter(|_| self.0 < 253_402_300_800_000);
-        shown.map_or_else(|| self.0.to_string(), |time| humantime::format_rfc3339(time).to_string())
+        shown.map_or_else(
+            || self.0.to_string(),
+            |time| {
+                // Moments are whole milliseconds: three digits say all, and often none is needed.
+                let text = humantime::format_rfc3339_millis(time).to_string();
+                text.replace(".000Z", "Z")
+            },
+        )
     }
 }
 
@@ -171,6 +178,7 @@ mod tests {
     fn moments_are_text() {
         let moment = Moment::parse("2026-03-01T12:00:00.250Z").unwrap();
         assert_eq!(moment.text(), "2026-03-01T12:00:00.250Z");
+        assert_eq!(Moment(1_000).text(), "1970-01-01T00:00:01Z");
         assert_eq!(Moment::parse("soon"), None);
         assert_eq!(Moment(u64::MAX).text(), u64::MAX.to_string());
     }

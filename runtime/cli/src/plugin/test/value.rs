@@ -42,10 +42,7 @@ fn marked(value: &Value) -> Option<Vec<u8>> {
         return Some(text.as_str()?.as_bytes().to_vec());
     }
     let digits = object.get(HEX)?.as_str()?.as_bytes();
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
+    digits.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
