@@ -202,6 +202,8 @@ pub struct Checkpoint {
 pub struct Plugins {
     /// Time between two scans; a notification of the file system only hastens one.
     pub rescan: Millis,
+    /// Whether guests are compiled with metering, which [`Limits::fuel`](crate::Limits) needs.
+    pub fuel: bool,
     /// Digests kept per plugin for rollback, 1 to 100.
     pub history: u32,
 }
@@ -253,6 +255,7 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<HostConfig, Prob
         checkpoint: checkpoint(checked.table("checkpoint")),
         plugins: Plugins {
             rescan: checked.table("plugins").millis("rescan"),
+            fuel: checked.table("plugins").flag("fuel"),
             history: checked.table("plugins").count("history"),
         },
         warnings: Problems::default(),

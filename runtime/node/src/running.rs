@@ -124,6 +124,7 @@ fn open(settings: Settings) -> Result<Arc<Shared>, Error> {
             .saturating_add(INSTANCES_SPARE)
             .min(10_000),
         memory_bytes_max: config.ceilings.memory.0,
+        fuel: config.plugins.fuel,
         ..RuntimeSettings::default()
     })?;
     let metrics = Metrics::new();

@@ -315,5 +315,12 @@ static PLUGINS: Table = Table {
             "5",
             "Digests kept per plugin, for rollback.",
         ),
+        Key::new(
+            "fuel",
+            Kind::Flag,
+            "false",
+            "Whether guests are compiled with metering, which `limits.fuel` of a manifest needs. \
+             It costs about a third of their speed.",
+        ),
     ],
 };

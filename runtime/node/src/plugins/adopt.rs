@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gristmill_config::{Clock, Manifest, Problem, Source as Document, SubscriptionConfig};
 use gristmill_engine::Version;
-use gristmill_plugin_host::{Grants, Limits, Plugin, RunnerSettings};
+use gristmill_plugin_host::{Grants, Limits, Plugin, Runner, RunnerSettings};
 use gristmill_store::{Failed, Topic, TopicSpec};
 
 use super::ledger::Files;
@@ -94,6 +94,11 @@ pub(super) fn bind(
     let subscription = shared.store.subscription(&config.name).map_err(use_store)?;
     let runner = runner_settings(&candidate.manifest.name, config)
         .map_err(|problem| Refused(problem.to_string()))?;
+    // The workers would find out too, when it is too late to refuse.
+    Runner::new(&shared.plugins, &candidate.plugin, runner.clone()).map_err(|error| {
+        let (code, hint) = (error.code(), error.hint());
+        Refused(format!("[{code}] {}\nhint: {hint}", crate::error::chain(&error)))
+    })?;
     let mut sources = Vec::new();
     for name in &config.topics {
         let topic = topics::find(shared, name)
