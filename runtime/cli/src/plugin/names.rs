@@ -105,11 +105,14 @@ mod tests {
             ("__wasm_call_ctors", "__wasm_call_ctors"),
             ("_RNvNtCsdHv6IOyQxEj_8dlmalloc8dlmalloc4free", "dlmalloc::dlmalloc::free"),
             (
-                "_RNvMs3_NtCscF5LtBYKPqF_10serde_json2deINtB5_12DeserializerNtNtB7_4read9SliceReadE12ignore_value",
+                "_RNvMs3_NtCscF5LtBYKPqF_10serde_json2deINtB5_12DeserializerNtNtB7_4read9\
+                 SliceReadE12ignore_value",
                 "<de::Deserializer>::ignore_value",
             ),
             (
-                "_RINvXs5_NtCscF5LtBYKPqF_10serde_json2deQINtB6_12DeserializerNtNtB8_4read9SliceReadENtNtCs8whQbV63hYt_10serde_core2de12Deserializer18deserialize_structNtB6_1AE",
+                "_RINvXs5_NtCscF5LtBYKPqF_10serde_json2deQINtB6_12DeserializerNtNtB8_4read9\
+                 SliceReadENtNtCs8whQbV63hYt_10serde_core2de12Deserializer18deserialize_struct\
+                 NtB6_1AE",
                 "<&mut de::Deserializer as de::Deserializer>::deserialize_struct",
             ),
             (

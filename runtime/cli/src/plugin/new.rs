@@ -82,8 +82,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> anyhow::Result<Exit> {
         output.line(output.paint(Style::Dim, &format!("  {}", file.display())));
     }
     output.line(format!(
-        "\nNext:\n  cd {}\n  cargo test              # the handler, natively\n  gristmill plugin build  \
-         # the component {}.wasm\n  gristmill plugin test   # the component, over tests/*",
+        "\nNext:\n  cd {}\n  cargo test              # the handler, natively\n  \
+         gristmill plugin build  # the component {}.wasm\n  \
+         gristmill plugin test   # the component, over tests/*",
         folder.display(),
         args.name
     ));
