@@ -179,6 +179,10 @@ fn convert(module: &Module, out: Option<&Path>, started: Instant) -> Result<Buil
     let core = fs::read(&module.file).map_err(failed("read", &module.file))?;
     let bytes = component::encode(core)?;
     let description = component::describe(&bytes)?;
+    if description.world.is_none() {
+        let what = format!("check plugin {:?}: it exports no handler", module.name);
+        return Err(Problem::failed("E0507", what).hint(component::EXPORT_HINT));
+    }
     if description.lacks_timer_handler() {
         let what = format!("check plugin {:?}: it sets timers and handles none", module.name);
         let hint = "write gristmill_plugin::export!(handle, on_timer)";

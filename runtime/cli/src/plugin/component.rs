@@ -18,6 +18,9 @@ const CONFIG: &str = "wasi:config/store@";
 const EVENT_HANDLER: &str = "gristmill:plugin/event-handler@";
 const TIMER_HANDLER: &str = "gristmill:plugin/timer-handler@";
 
+/// What to do about a module that exports no handler.
+pub(crate) const EXPORT_HINT: &str = "call gristmill_plugin::export!(…) once in the crate";
+
 /// What can be read off a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Description {
@@ -51,7 +54,7 @@ pub(crate) fn encode(module: Vec<u8>) -> Result<Vec<u8>, Problem> {
         .and_then(|module| ComponentEncoder::default().validate(true).module(&module)?.encode());
     encoded.map_err(|source: anyhow::Error| {
         Problem::failed("E0507", "make a component of the compiled module")
-            .hint("call gristmill_plugin::export!(…) once in the crate")
+            .hint(EXPORT_HINT)
             .source(source)
     })
 }

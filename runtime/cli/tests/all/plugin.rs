@@ -106,7 +106,7 @@ fn broken_source_is_refused(dir: &Path) {
     assert_eq!((built.code, told(&built)), (Some(1), "E0508"), "{built:?}");
     fs::write(&source, "//! Exports nothing.\n").unwrap();
     let built = gristmill(dir, &["plugin", "build", "geo"]);
-    assert_eq!((built.code, told(&built)), (Some(1), "E0508"), "{built:?}");
+    assert_eq!((built.code, told(&built)), (Some(1), "E0507"), "{built:?}");
 }
 
 #[test]

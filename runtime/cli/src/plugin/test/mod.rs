@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// The plugin's folder, or a folder of plugins' folders
     #[arg(default_value = ".")]
     folder: PathBuf,
-    /// Folder with NAME.wasm and NAME.toml; the plugin's own without
+    /// Folder with NAME.wasm and NAME.toml; the plugin's own where they are not in it
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
     /// Takes what the plugin does as what is expected
@@ -137,9 +137,11 @@ fn suite(folder: &Path, cases: Vec<PathBuf>, args: &Args) -> Suite {
     let absolute = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
     let folder_name = || absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = package_name(folder).unwrap_or_else(folder_name);
-    let plugins = args.plugins.as_deref().unwrap_or(folder);
+    let manifest = format!("{name}.toml");
+    let has_it = |plugins: &&Path| plugins.join(&manifest).is_file();
+    let plugins = args.plugins.as_deref().filter(has_it).unwrap_or(folder);
     let component = plugins.join(format!("{name}.wasm"));
-    let manifest = plugins.join(format!("{name}.toml"));
+    let manifest = plugins.join(manifest);
     Suite { name, component, manifest, cases }
 }
 
