@@ -18,12 +18,11 @@ pub(crate) fn shorten(module: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
     for payload in Parser::new(0).parse_all(module) {
         let payload = payload?;
         if let Payload::CustomSection(section) = &payload {
-            match section.as_known() {
-                KnownCustom::Name(names) => drop(shortened.section(&functions(names)?)),
-                _ => drop(shortened.section(&CustomSection {
-                    name: section.name().into(),
-                    data: section.data().into(),
-                })),
+            if let KnownCustom::Name(names) = section.as_known() {
+                shortened.section(&functions(names)?);
+            } else {
+                let (name, data) = (section.name().into(), section.data().into());
+                shortened.section(&CustomSection { name, data });
             }
         } else if let Some((id, range)) = payload.as_section() {
             let data = module.get(range).unwrap_or_default();

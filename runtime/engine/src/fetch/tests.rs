@@ -126,7 +126,7 @@ fn order_decides_which_events_wait_for_each_other() {
     ] {
         let mut rig = Rig::new(crate::Policy { order, ..policy() });
         for (offset, key) in (0..).zip(keys) {
-            rig.fetch(Fetched { key: key.map(crate::KeyHash), ..fetched(offset, 0) });
+            rig.fetch(Fetched { key: key.map(KeyHash), ..fetched(offset, 0) });
         }
         let running: Vec<_> = running.into_iter().map(record).collect();
         assert_eq!(crate::rig::invoked(&rig.all), running, "{order:?}");
