@@ -18,6 +18,7 @@ use std::{
 use gristmill_config::{Ceilings, Manifest, Source};
 use gristmill_plugin_host::{Plugin, Runtime, RuntimeSettings};
 use serde::Serialize;
+use tracing_subscriber::EnvFilter;
 
 use crate::{
     exit::Exit,
@@ -44,6 +45,9 @@ pub(crate) struct Args {
     /// Takes what the plugin does as what is expected
     #[arg(long)]
     update: bool,
+    /// What plugins log that is shown: a level, or directives TARGET=LEVEL
+    #[arg(long, value_name = "FILTER", default_value = "warn", value_parser = filter)]
+    log: String,
 }
 
 /// One plugin with its cases.
@@ -83,6 +87,9 @@ struct Report {
 /// or manifest it refuses.
 pub(crate) fn run(args: &Args, output: &Output) -> anyhow::Result<Exit> {
     let suites = find(args)?;
+    let log = tracing_subscriber::fmt().with_env_filter(&args.log).without_time();
+    // Another subscriber, if there is one, has the lines as well.
+    drop(log.with_writer(std::io::stderr).with_ansi(output.colours_notes()).try_init());
     // A handful of instances is plenty: cases run one by one.
     let runtime = Runtime::new(RuntimeSettings { instances_max: 4, ..RuntimeSettings::default() })
         .map_err(|error| {
@@ -109,6 +116,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> anyhow::Result<Exit> {
         reports.len()
     ));
     Ok(Exit::Failed)
+}
+
+/// A log filter as it was given, if it is one.
+fn filter(text: &str) -> Result<String, tracing_subscriber::filter::ParseError> {
+    EnvFilter::try_new(text).map(|_| text.to_owned())
 }
 
 /// The plugin in the folder, or those in the folders in it.
