@@ -10,7 +10,7 @@ use gristmill_tests::support::home::{Home, Process};
 use gristmill_tests::support::wait;
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const CONFIG: &str = "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\nworkers = 2\n\
     [topics.in]\n[topics.out]\n";
 const MANIFEST: &str = "[[subscription]]\nname = \"tally\"\ntopics = [\"in\"]\n\

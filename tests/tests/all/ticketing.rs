@@ -7,13 +7,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gristmill_tests::support::client::Client;
+use gristmill_tests::support::client::{Client, Subscription};
 use gristmill_tests::support::component::{binary, guest, root};
 use gristmill_tests::support::home::Home;
 use gristmill_tests::support::wait;
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The example as it is, but for where it listens and keeps its data.
 fn home() -> Result<Home> {
@@ -48,7 +48,7 @@ fn replay(client: &Client, topic: &str) -> Result<()> {
 
 fn settle(client: &Client) -> Result<()> {
     let settled = wait::until(PATIENCE, || {
-        let open: u64 = client.subscriptions()?.iter().map(|it| it.unsettled()).sum();
+        let open: u64 = client.subscriptions()?.iter().map(Subscription::unsettled).sum();
         Ok((open == 0).then_some(()))
     })?;
     settled.context("the example does not come to rest")
