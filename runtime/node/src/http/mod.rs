@@ -20,6 +20,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
 use axum::routing::{MethodRouter, get, post};
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -49,6 +50,13 @@ pub(crate) async fn serve(
 ) -> Result<(), Error> {
     let mut told = stopping.clone();
     let service = router(Api::new(host, stopping));
+    // Small frames must not wait for the acknowledgement of the one before: with delayed
+    // acknowledgements that is 40 ms (source: RFC 896 and RFC 1122, section 4.2.3.2).
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+        }
+    });
     axum::serve(listener, service)
         .with_graceful_shutdown(async move {
             // A closed channel means the owner is gone, which is a reason to stop as well.
