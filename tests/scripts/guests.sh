@@ -24,7 +24,7 @@ roots() {
     local manifest
     git ls-files --cached --others --exclude-standard -- 'plugins/**/Cargo.toml' \
         'examples/**/Cargo.toml' | xargs -r grep -l cdylib | while IFS= read -r manifest; do
-        root_of "$(dirname "$manifest")"
+        unit_of "$(dirname "$manifest")"
     done | sort -u
 }
 
