@@ -271,7 +271,7 @@ impl Supervisor {
             board.subscriptions.insert(name, status).and_then(|before| before.paused)
         });
         let id = binding.subscription;
-        self.tell(|| Command::Bind(Arc::clone(binding)));
+        self.tell(|| Command::Bind(Arc::clone(binding), paused.is_some()));
         match (before, paused) {
             (_, Some(_)) => self.tell(|| Command::Pause(id)),
             (Some(_), None) => self.tell(|| Command::Resume(id)),

@@ -18,7 +18,7 @@ use crate::binding::{Binding, Source};
 impl Worker {
     /// Takes a version of a subscription: the first starts it, one with the same topics upgrades
     /// it, one with other topics has the partitions given back first.
-    pub(super) fn bind(&mut self, binding: Arc<Binding>) -> Result<(), Error> {
+    pub(super) fn bind(&mut self, binding: Arc<Binding>, is_paused: bool) -> Result<(), Error> {
         let (subscription, version) = (binding.subscription, binding.version);
         let runner = Runner::new(&self.shared.plugins, &binding.plugin, binding.runner.clone())?;
         let bound = Bound { binding: Arc::clone(&binding), runner };
@@ -27,6 +27,9 @@ impl Worker {
         let Some(current) = self.current.get(&subscription).map(Arc::clone) else {
             self.current.insert(subscription, Arc::clone(&binding));
             self.feed(Input::Subscribed { subscription, policy, version })?;
+            if is_paused {
+                self.feed(Input::Paused { subscription })?;
+            }
             self.assign_all(&binding)?;
             return self.feed_pending();
         };

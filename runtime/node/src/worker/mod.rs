@@ -39,7 +39,8 @@ use crate::shared::Shared;
 #[derive(Debug)]
 pub(crate) enum Command {
     /// A version of a subscription is ready: the first one binds it, a later one upgrades it.
-    Bind(Arc<Binding>),
+    /// One that is paused is so before its first event is read.
+    Bind(Arc<Binding>, bool),
     /// The operator pauses a subscription.
     Pause(SubscriptionId),
     /// The operator resumes it.
@@ -171,7 +172,7 @@ impl Worker {
 
     fn obey(&mut self, command: Command) -> Result<(), Error> {
         match command {
-            Command::Bind(binding) => self.bind(binding),
+            Command::Bind(binding, is_paused) => self.bind(binding, is_paused),
             Command::Pause(subscription) => self.feed(Input::Paused { subscription }),
             Command::Resume(subscription) => {
                 let ends = self.ends_of(subscription)?;
