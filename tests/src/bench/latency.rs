@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::figure::{Figure, Target};
+use super::process::Others;
 use super::{Options, Progress, scene};
 use crate::support::client::Client;
 
@@ -39,6 +40,7 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
     let count = RATE * (options.seconds + WARM_UP);
     let clock = Clock::new(count);
     let stream = client.patient().stream(&format!("/topics/{}/events", scene::OUTPUT))?;
+    let others = Others::beside(process.id())?;
     let (mut visible, late) = thread::scope(|scope| {
         let (clock, client) = (&clock, &client);
         let (sender, seen) = mpsc::channel();
@@ -58,12 +60,13 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
         }
         Ok::<_, anyhow::Error>((visible, late))
     })?;
+    let others = others.processors()?;
     process.stop()?;
     let mut durable = clock.durable();
     let note = format!(
         "{RATE} events/s for {} s over {PUBLISHERS} connections, an event per request, fresh \
          instances; publisher and reader share the machine; a publisher was late by {late:?} at \
-         most",
+         most; other processes kept {others:.2} processors busy",
         options.seconds
     );
     let peer = "Redpanda Connect, on Kafka";
@@ -78,6 +81,7 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
         Figure::new("publish to durable, p50", percentile(&mut durable, 50), "ms")
             .noting("until the answer of the request"),
         Figure::new("publish to durable, p99", percentile(&mut durable, 99), "ms"),
+        Figure::new("others meanwhile, latency", others, "processors"),
     ])
 }
 

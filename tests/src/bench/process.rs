@@ -2,6 +2,7 @@
 //! threads of a host are called.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -63,6 +64,55 @@ impl Cpu {
     pub fn all(self) -> u64 {
         self.workers + self.store + self.rest
     }
+}
+
+/// Watches what other processes take of the machine meanwhile: a measurement beside much of that
+/// says little.
+#[derive(Debug)]
+pub struct Others {
+    began: Instant,
+    busy: f64,
+    own: f64,
+    host: u32,
+}
+
+impl Others {
+    /// From now on; `host` and this process do not count.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub fn beside(host: u32) -> Result<Self> {
+        Ok(Self { began: Instant::now(), busy: busy()?, own: own(host)?, host })
+    }
+
+    /// Processors that others kept busy since, on average.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub fn processors(&self) -> Result<f64> {
+        let others = (busy()? - self.busy) - (own(self.host)? - self.own);
+        Ok((others / self.began.elapsed().as_secs_f64()).max(0.0))
+    }
+}
+
+/// Seconds that all processors together were busy since the machine started.
+fn busy() -> Result<f64> {
+    // Linux counts hundredths of a second here on every architecture (source: proc(5), USER_HZ).
+    const TICKS: f64 = 100.0;
+    let stat = fs::read_to_string("/proc/stat").context("read /proc/stat")?;
+    let line = stat.lines().next().unwrap_or_default();
+    let fields = line.split_whitespace().skip(1).map(|it| it.parse().unwrap_or(0.0));
+    // user, nice, system, idle, iowait, irq, softirq: all but the two of waiting.
+    let busy = fields.take(7).enumerate().filter(|(at, _)| !matches!(at, 3 | 4));
+    Ok(busy.map(|(_, ticks): (usize, f64)| ticks).sum::<f64>() / TICKS)
+}
+
+/// Seconds of processor time of the host and of this process.
+fn own(host: u32) -> Result<f64> {
+    let nanos = Cpu::of(host)?.all() + Cpu::of(std::process::id())?.all();
+    Ok(Duration::from_nanos(nanos).as_secs_f64())
 }
 
 /// Resident memory of `process` in bytes.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::figure::{Figure, Target};
-use super::process::{Cpu, metric};
+use super::process::{Cpu, Others, metric};
 use super::{Options, Progress, scene};
 use crate::support::client::Client;
 
@@ -63,12 +63,20 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
                 .noting("what is left: decode, decide, stage, encode, read topics, HTTP"),
         ]);
     }
-    let (fresh, reused) = (fresh.guest() / fresh.events, reused.guest() / reused.events);
-    figures.push(
-        Figure::new("fresh instance, beyond a reused one", (fresh - reused) / 1e3, "µs")
-            .aiming(Target::AtMost(20.0))
-            .noting("difference of guest time per event"),
+    let (guest, all) = (
+        fresh.guest() / fresh.events - reused.guest() / reused.events,
+        fresh.cpu() / fresh.events - reused.cpu() / reused.events,
     );
+    figures.extend([
+        Figure::new("fresh instance, beyond a reused one", all / 1e3, "µs")
+            .aiming(Target::AtMost(20.0))
+            .noting("difference of processor time per event"),
+        Figure::new("of which guest time", guest / 1e3, "µs")
+            .noting("the rest is what follows an attempt: its instance is torn down"),
+    ]);
+    for (how, run) in [("reused", &reused), ("fresh", &fresh)] {
+        figures.push(Figure::new(format!("others meanwhile, {how}"), run.others, "processors"));
+    }
     Ok(figures)
 }
 
@@ -87,6 +95,8 @@ struct Run {
     /// Wall time for which attempts held their thread, in nanoseconds.
     busy: f64,
     used: Cpu,
+    /// Processors that other processes kept busy meanwhile.
+    others: f64,
 }
 
 impl Run {
@@ -114,12 +124,14 @@ impl Run {
     fn note(&self) -> String {
         format!(
             "{} events in {:.2} s from resume to the last emission durable; {} partitions, {} \
-             keys; filled over HTTP before at {:.0} events/s",
+             keys; filled over HTTP before at {:.0} events/s; other processes kept {:.2} \
+             processors busy",
             self.events,
             self.took.as_secs_f64(),
             scene::PARTITIONS,
             scene::KEYS,
-            self.events / self.filled.as_secs_f64()
+            self.events / self.filled.as_secs_f64(),
+            self.others
         )
     }
 }
@@ -142,17 +154,19 @@ fn run(options: &Options, reuse: u32, progress: Progress<'_>) -> Result<Run> {
     let filled = began.elapsed();
     progress(&format!("throughput, reuse {reuse}: handling"));
     let (before, cpu) = (client.get("/metrics")?, Cpu::of(process.id())?);
+    let others = Others::beside(process.id())?;
     let began = Instant::now();
     client.post("/api/v1/subscriptions/ordinary/resume")?;
     wait_for(&client, options.events)?;
     let took = began.elapsed();
+    let others = others.processors()?;
     let used = Cpu::of(process.id())?.since(cpu);
     let after = client.get("/metrics")?;
     let grown = |name| (metric(&after, name) - metric(&before, name)) * 1e9;
     let attempts = grown("gristmill_process_duration_seconds_sum");
     let busy = grown("gristmill_plugin_busy_seconds_total");
     process.stop()?;
-    Ok(Run { events: float(options.events), took, filled, attempts, busy, used })
+    Ok(Run { events: float(options.events), took, filled, attempts, busy, used, others })
 }
 
 /// Waits until `events` emissions are durable.
