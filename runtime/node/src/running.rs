@@ -67,6 +67,7 @@ impl Node {
     pub async fn start(settings: Settings) -> Result<Self, Error> {
         // The address first: a second host on one machine is told so before it waits for a lock.
         let listener = listen(settings.config.listen).await?;
+        let is_open = !settings.config.listen.ip().is_loopback();
         let address = listener.local_addr().map_err(Error::Serve)?;
         let shared = tokio::task::spawn_blocking(|| open(settings))
             .await
@@ -77,6 +78,10 @@ impl Node {
         let host = Host::new(Arc::clone(&shared), inbox, workers.senders.clone(), &stopping);
         let ended = tokio::spawn(run(shared, workers, listener, host, stopping));
         tracing::info!(%address, "listening");
+        if is_open {
+            tracing::warn!(%address, "`allow_anonymous` is set: whoever reaches this address may \
+                publish, read and operate");
+        }
         Ok(Self { address, stop, ended })
     }
 
