@@ -1,12 +1,13 @@
 //! Owns what all parts of a running host share: the store, the plugin engine, the clock, the
 //! configuration, the board and the metrics. It decides nothing.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 
 use bytes::Bytes;
 use gristmill_config::HostConfig;
 use gristmill_store::{Batch, Change, Failed, Receipt, Store};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::Error;
@@ -37,8 +38,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// How far each subscription has come.
     pub(crate) progress: progress::Board,
-    /// Subscriptions an operator paused; kept across restarts.
-    paused: Mutex<BTreeSet<String>>,
+    /// Subscriptions an operator or their policy paused; kept across restarts.
+    paused: Mutex<BTreeMap<String, PausedBy>>,
     /// Where the supervisor is told what only an engine can know.
     supervisor: OnceLock<UnboundedSender<Inbox>>,
 }
@@ -52,7 +53,27 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
 }
 
-/// Document that names the subscriptions an operator paused.
+/// Who paused a subscription so that only an operator may resume it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PausedBy {
+    /// An operator.
+    Operator,
+    /// Its own policy, `on_exhausted = "pause-subscription"`.
+    Policy,
+}
+
+impl PausedBy {
+    /// The word for it on the board.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+/// Document that names the paused subscriptions and who paused them.
 const PAUSED: &str = "host/paused";
 /// Document with the secret of this data directory's hashes.
 const SECRET: &str = "host/secret";
@@ -67,7 +88,7 @@ impl Shared {
         let paused = match store.document(PAUSED)? {
             Some(text) => serde_json::from_slice(&text)
                 .map_err(|source| Error::Document { name: PAUSED, source })?,
-            None => BTreeSet::new(),
+            None => BTreeMap::new(),
         };
         // The high half of the secret is as random as any seed, and stays with the directory.
         let (_, half) = secret.split_at(8);
@@ -99,27 +120,27 @@ impl Shared {
         }
     }
 
-    /// Whether an operator paused the subscription.
-    pub(crate) fn is_paused(&self, subscription: &str) -> bool {
-        self.paused.lock().unwrap_or_else(PoisonError::into_inner).contains(subscription)
+    /// Who paused the subscription, if anybody did.
+    pub(crate) fn paused_by(&self, subscription: &str) -> Option<PausedBy> {
+        let paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        paused.get(subscription).copied()
     }
 
-    /// Remembers durably that an operator paused or resumed a subscription.
+    /// Remembers durably who paused a subscription, or that it was resumed.
     pub(crate) fn remember_paused(
         &self,
         subscription: &str,
-        is_paused: bool,
+        by: Option<PausedBy>,
     ) -> Result<(), Failed> {
         let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = if is_paused {
-            paused.insert(subscription.to_owned())
-        } else {
-            paused.remove(subscription)
+        let before = match by {
+            Some(by) => paused.insert(subscription.to_owned(), by),
+            None => paused.remove(subscription),
         };
-        if !changed {
+        if before == by {
             return Ok(());
         }
-        // A set of strings always has a JSON form.
+        // A map of strings always has a JSON form.
         let text = Bytes::from(serde_json::to_vec(&*paused).unwrap_or_default());
         let change = Change::Document { name: PAUSED.to_owned(), value: Some(text) };
         self.write_now(Batch { changes: vec![change], ..Batch::default() }).map(drop)

@@ -251,6 +251,17 @@ impl Client {
         if text.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_str(&text)?) }
     }
 
+    /// Posts text as it is.
+    ///
+    /// # Errors
+    ///
+    /// When the host does not answer well.
+    pub fn send_text(&self, path: &str, body: &str) -> Result<()> {
+        let request = self.agent.post(format!("{}{path}", self.base));
+        let answer = request.header("content-type", "text/plain").send(body)?;
+        text(answer).map(drop).with_context(|| format!("post {path}"))
+    }
+
     /// The answer of a GET as it comes.
     ///
     /// # Errors

@@ -150,6 +150,33 @@ fn a_subscription_an_operator_paused_stays_paused_over_a_restart() -> Result<()>
 }
 
 #[test]
+fn a_subscription_its_policy_paused_stays_paused_until_an_operator_resumes_it() -> Result<()> {
+    const PUPPET: &str = "[[subscription]]\nname = \"puppet\"\ntopics = [\"in\"]\n\
+        [subscription.grants]\nemit = [\"answers\"]\n\
+        [subscription.retry]\nmax_attempts = 1\non_exhausted = \"pause-subscription\"\n";
+    let home = Home::new(&binary("debug"), &format!("{CONFIG}[topics.answers]\n"))?;
+    home.put("puppet.toml", PUPPET.as_bytes())?;
+    home.put("puppet.wasm", &guest("puppet")?)?;
+    let mut host = home.start(&[])?;
+    let client = host.must_be_ready()?;
+    let paused = |client: &Client| -> Result<Value> {
+        Ok(client.json("/api/v1/subscriptions")?["subscriptions"][0]["paused"].clone())
+    };
+    client.send_text("/topics/in?key=fails", "retry")?;
+    let by_policy = || Ok((paused(&client)? == "policy").then_some(()));
+    wait::until(PATIENCE, by_policy)?.context("the policy does not pause the subscription")?;
+    client.send_text("/topics/in?key=other", "echo")?;
+    host.kill()?;
+    let mut host = home.start(&[])?;
+    let client = host.must_be_ready()?;
+    assert_eq!(paused(&client)?, "policy");
+    assert!(client.topic("answers")?.concat().is_empty());
+    client.send("/api/v1/subscriptions/puppet/resume", &json!({}))?;
+    let answered = || Ok((!client.topic("answers")?.concat().is_empty()).then_some(()));
+    wait::until(PATIENCE, answered)?.context("resumed, it does not answer")
+}
+
+#[test]
 fn a_restart_does_not_compile_again() -> Result<()> {
     let (home, mut host, _client) = running()?;
     let compiled = |home: &Home| -> Result<Vec<_>> {

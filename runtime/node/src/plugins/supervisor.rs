@@ -14,7 +14,7 @@ use super::ledger::{self, Files, Ledger, Ledgers};
 use super::status::{PluginStatus, SubscriptionStatus, VersionStatus};
 use super::watch::Change;
 use crate::binding::Binding;
-use crate::shared::Shared;
+use crate::shared::{PausedBy, Shared};
 use crate::worker::Command;
 
 /// What the supervisor is told.
@@ -255,11 +255,10 @@ impl Supervisor {
 
     fn start(&mut self, stem: &str, binding: &Arc<Binding>) {
         let name = binding.name.to_string();
-        let is_paused_by_operator = self.shared.is_paused(&name);
-        let paused = match (is_paused_by_operator, binding.config.enabled) {
-            (true, _) => Some("operator"),
-            (false, false) => Some("disabled"),
-            (false, true) => None,
+        let paused = match (self.shared.paused_by(&name), binding.config.enabled) {
+            (Some(by), _) => Some(by.name()),
+            (None, false) => Some("disabled"),
+            (None, true) => None,
         };
         let before = self.shared.board.write(|board| {
             let status = SubscriptionStatus {
@@ -329,7 +328,11 @@ impl Supervisor {
                 subscription = name,
                 "an exhausted event paused its subscription; resume it when the cause is gone"
             );
-            self.pause(vec![(name, id)], "policy");
+            if let Err(error) = self.shared.remember_paused(&name, Some(PausedBy::Policy)) {
+                tracing::error!(code = error.error().code(), subscription = name, %error,
+                    "remember that a subscription is paused: a restart would resume it");
+            }
+            self.pause(vec![(name, id)], PausedBy::Policy.name());
         }
     }
 
@@ -366,11 +369,11 @@ impl Supervisor {
             )));
         }
         self.shared
-            .remember_paused(name, is_paused)
+            .remember_paused(name, is_paused.then_some(PausedBy::Operator))
             .map_err(|error| Refusal::Impossible(crate::error::chain(&error)))?;
         self.shared.board.write(|board| {
             if let Some(status) = board.subscriptions.get_mut(name) {
-                status.paused = is_paused.then_some("operator");
+                status.paused = is_paused.then_some(PausedBy::Operator.name());
             }
         });
         tracing::info!(subscription = name, is_paused, "an operator changed a subscription");
