@@ -24,12 +24,14 @@ pub(crate) struct Checkpoints {
     pub(crate) committing: Option<Committing>,
     /// When the last commit began.
     begun: Option<Instant>,
+    /// The last one that is durable.
+    durable: CheckpointId,
 }
 
 /// A checkpoint on its way to being durable.
 #[derive(Debug, Clone)]
 pub(crate) struct Committing {
-    id: CheckpointId,
+    pub(crate) id: CheckpointId,
     touched: BTreeMap<Place, Generation>,
     upgrades: BTreeMap<SubscriptionId, Version>,
 }
@@ -45,12 +47,18 @@ impl Checkpoints {
             upgrades: BTreeMap::new(),
             committing: None,
             begun: None,
+            durable: CheckpointId(0),
         }
     }
 
     /// The checkpoint that fills now.
     pub(crate) fn filling(&self) -> CheckpointId {
         self.filling
+    }
+
+    /// Whether what was staged in `checkpoint` is durable.
+    pub(crate) fn is_durable(&self, checkpoint: CheckpointId) -> bool {
+        checkpoint <= self.durable
     }
 
     /// Counts something staged.
@@ -180,14 +188,22 @@ impl Engine {
     }
 
     /// The committing checkpoint is durable.
-    pub(crate) fn committed(&mut self, checkpoint: CheckpointId) -> Result<(), Violation> {
+    pub(crate) fn committed(
+        &mut self,
+        now: Instant,
+        checkpoint: CheckpointId,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Violation> {
         let committing = self.take_committing(checkpoint)?;
+        self.worker.checkpoints.durable = checkpoint;
         for (place, generation) in committing.touched {
-            let partition = self.partition_mut(place);
-            if let Some(partition) = partition.filter(|it| it.book.generation == generation) {
-                partition.book.is_committing = false;
-                partition.ids.commit(checkpoint);
-            }
+            self.visit(now, effects, place, |partition, scope| {
+                if partition.book.generation == generation {
+                    partition.book.is_committing = false;
+                    partition.ids.commit(checkpoint);
+                    partition.saved(scope);
+                }
+            });
         }
         Ok(())
     }

@@ -60,6 +60,11 @@ impl Partition {
         if lane.state != State::Ready {
             return;
         }
+        if lane.is_unsaved(&scope.worker.checkpoints) {
+            lane.state = State::Unsaved;
+            self.book.unsaved.insert(key);
+            return;
+        }
         lane.state = State::Idle;
         let Some((head, parked)) = lane.head() else {
             self.advance(scope, key);

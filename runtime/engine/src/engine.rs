@@ -93,7 +93,7 @@ impl Engine {
             Input::Finished { attempt, outcome } => {
                 self.finished(now, (attempt, outcome), effects)?;
             }
-            Input::Committed { checkpoint } => self.committed(checkpoint)?,
+            Input::Committed { checkpoint } => self.committed(now, checkpoint, effects)?,
             Input::Aborted { checkpoint } => self.aborted(now, checkpoint, effects)?,
             Input::Subscribed { subscription, policy, version } => {
                 self.subscribed(now, subscription, (policy, version), effects);

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
+use crate::checkpoint::Checkpoints;
 use crate::parking::Parking;
 use crate::{AttemptId, Bytes, EventRef, IdHash, Instant, KeyHash, Order, ParkedEvent, Position};
 
@@ -82,6 +83,9 @@ pub(crate) enum State {
     Running(AttemptId),
     /// The end of the event that owns this id.
     Waiting(IdHash),
+    /// The checkpoint that has the figures of its parked head: a crash before it would forget an
+    /// attempt more for each one made.
+    Unsaved,
     /// A moment.
     Asleep(Instant),
     /// An operator.
@@ -111,6 +115,13 @@ impl Lane {
             Some(parked) => Some((&parked.event, Some(parked.sequence))),
             None => self.queue.front().map(|event| (event, None)),
         }
+    }
+
+    /// Whether the parked head must wait for the checkpoint that has its figures: it failed since
+    /// the last one that is durable.
+    pub(crate) fn is_unsaved(&self, checkpoints: &Checkpoints) -> bool {
+        let head = self.parking.as_ref().and_then(|parking| parking.events.front());
+        head.is_some_and(|head| head.event.attempts > 0 && !checkpoints.is_durable(head.saved_in))
     }
 
     /// The event that runs next.

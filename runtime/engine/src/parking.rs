@@ -9,7 +9,10 @@ use crate::lane::{Event, Lane, State};
 use crate::partition::Partition;
 use crate::settle::Ending;
 use crate::worker::{Scope, count};
-use crate::{Bytes, EventRef, Instant, KeyHash, Observation, ParkedLane, Policy, Staged, Terminal};
+use crate::{
+    Bytes, CheckpointId, EventRef, Instant, KeyHash, Observation, ParkedLane, Policy, Staged,
+    Terminal,
+};
 
 /// The durable part of a lane.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +34,8 @@ pub(crate) struct Parked {
     pub(crate) event: Event,
     /// Whether an attempt had its bytes loaded.
     pub(crate) is_loaded: bool,
+    /// The checkpoint that has its figures.
+    pub(crate) saved_in: CheckpointId,
 }
 
 impl Parking {
@@ -47,10 +52,10 @@ impl Parking {
         Some(parked)
     }
 
-    fn push(&mut self, sequence: u64, event: Event) {
+    fn push(&mut self, sequence: u64, event: Event, saved_in: CheckpointId) {
         self.bytes = self.bytes.plus(event.size);
         self.sequence_next = self.sequence_next.max(sequence.saturating_add(1));
-        self.events.push_back(Parked { sequence, event, is_loaded: false });
+        self.events.push_back(Parked { sequence, event, is_loaded: false, saved_in });
     }
 
     fn has_reached(&self, policy: &Policy) -> bool {
@@ -108,6 +113,7 @@ impl Partition {
         };
         let (event, was_loaded) = (parked.event.origin, parked.is_loaded);
         parked.is_loaded = false;
+        parked.saved_in = scope.worker.checkpoints.filling();
         self.book.stage(scope, staged, Bytes(0));
         if was_loaded {
             self.release_parked(scope, event);
@@ -160,6 +166,17 @@ impl Partition {
         }
     }
 
+    /// A checkpoint is durable: lanes that waited for it have their turn.
+    pub(crate) fn saved(&mut self, scope: &mut Scope<'_>) {
+        for key in core::mem::take(&mut self.book.unsaved) {
+            if let Some(lane) = self.lanes.get_mut(&key)
+                && lane.state == State::Unsaved
+            {
+                self.book.put(scope, key, lane, State::Ready);
+            }
+        }
+    }
+
     /// An empty parked lane is an ordinary one again.
     pub(crate) fn unpark_empty(&mut self, scope: &mut Scope<'_>, key: KeyHash) {
         let Some(lane) = self.lanes.get_mut(&key) else { return };
@@ -195,7 +212,8 @@ impl Partition {
                 }
             }
             self.book.parked_events = self.book.parked_events.saturating_add(1);
-            parking.push(parked.sequence, event);
+            // What was loaded is durable.
+            parking.push(parked.sequence, event, CheckpointId(0));
         }
         let lane = self.lanes.entry(key).or_insert_with(Lane::new);
         lane.parking = Some(parking);
@@ -263,6 +281,7 @@ impl Partition {
             | State::Ready
             | State::Running(_)
             | State::Waiting(_)
+            | State::Unsaved
             | State::Asleep(_)
             | State::Stuck => scope.now,
         };
@@ -281,7 +300,7 @@ impl Partition {
             self.ids.park(id, key, sequence);
         }
         let (of, size) = (event.origin, event.size);
-        parking.push(sequence, event);
+        parking.push(sequence, event, scope.worker.checkpoints.filling());
         self.book.parked_events = self.book.parked_events.saturating_add(1);
         self.book.stage(scope, staged, size);
         self.book.release(scope, of);

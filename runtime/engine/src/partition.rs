@@ -35,6 +35,8 @@ pub(crate) struct Book {
     pub(crate) running: BTreeSet<AttemptId>,
     /// Lanes that wait for an operator.
     pub(crate) stuck: BTreeSet<KeyHash>,
+    /// Lanes that wait for a checkpoint.
+    pub(crate) unsaved: BTreeSet<KeyHash>,
     pub(crate) window: Window,
     pub(crate) lanes_parked: u64,
     pub(crate) parked_events: u64,
@@ -62,6 +64,7 @@ impl Book {
             revoke_due: None,
             running: BTreeSet::new(),
             stuck: BTreeSet::new(),
+            unsaved: BTreeSet::new(),
             window: Window::default(),
             lanes_parked: 0,
             parked_events: 0,
@@ -120,7 +123,8 @@ impl Book {
             }
             // Whoever takes a lane's turn finds its state; it stays in line.
             State::Ready if state == State::Ready => return,
-            State::Ready | State::Idle | State::Running(_) | State::Waiting(_) => {}
+            State::Ready | State::Idle | State::Running(_) | State::Waiting(_) | State::Unsaved => {
+            }
         }
         lane.state = state;
         match state {
@@ -137,7 +141,7 @@ impl Book {
                 scope.desk.ready.push_back((self.place.1, key));
                 scope.enroll();
             }
-            State::Idle | State::Running(_) | State::Waiting(_) => {}
+            State::Idle | State::Running(_) | State::Waiting(_) | State::Unsaved => {}
         }
     }
 }

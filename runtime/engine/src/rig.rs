@@ -160,6 +160,20 @@ impl Rig {
         self.give(Input::Deadline)
     }
 
+    /// Lets everything staged become durable and time pass to `now`.
+    pub(crate) fn later(&mut self, now: u64) -> &mut Self {
+        self.commit_outstanding().at(now);
+        if self.invoked().is_empty() { self.commit_outstanding() } else { self }
+    }
+
+    fn commit_outstanding(&mut self) -> &mut Self {
+        let committing = self.engine.worker.checkpoints.committing.as_ref();
+        match committing.map(|committing| committing.id) {
+            Some(checkpoint) => self.give(Input::Committed { checkpoint }),
+            None => self,
+        }
+    }
+
     /// Ends the oldest running attempt of `event`.
     pub(crate) fn finish(&mut self, event: EventRef, outcome: Outcome) -> &mut Self {
         let attempt = self.attempt_of(event);

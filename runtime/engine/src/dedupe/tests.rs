@@ -47,7 +47,7 @@ fn a_parked_owner_still_owns() {
     rig.fetch(with_id(0, 1, 9)).fail_asking(record(0), 5_000);
     rig.fetch(with_id(1, 2, 9));
     assert!(rig.invoked().is_empty() && rig.settled().is_empty());
-    rig.at(6_000).succeed(record(0));
+    rig.later(6_000).succeed(record(0));
     assert_eq!(rig.settled()[1], (record(1), Terminal::Duplicate));
 }
 

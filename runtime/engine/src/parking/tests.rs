@@ -93,7 +93,7 @@ fn a_parked_lane_runs_in_order_and_becomes_ordinary_again() {
     rig.fetch(fetched(0, 1)).fetch(fetched(1, 1)).fail_asking(record(0), 5_000);
     rig.at(5_999);
     assert!(rig.invoked().is_empty());
-    rig.at(6_000);
+    rig.later(6_000);
     assert!(matches!(rig.last[0], Effect::Invoke { parked: Some(0), number: 2, .. }));
     rig.succeed(record(0));
     assert!(matches!(rig.staged()[0], Staged::Settled { parked: Some(0), .. }));
@@ -104,6 +104,20 @@ fn a_parked_lane_runs_in_order_and_becomes_ordinary_again() {
     rig.fetch(fetched(2, 1));
     assert!(rig.parked().is_empty());
     assert_eq!(rig.invoked(), vec![record(2)]);
+}
+
+#[test]
+fn a_parked_event_that_failed_waits_until_that_is_durable() {
+    let mut rig = restored(vec![parked_event(4, 0, 2, 900), parked_event(5, 1, 0, 0)]);
+    rig.fail(record(0), FailureClass::Retryable);
+    let (checkpoint, _) = rig.committed().expect("at rest it closes at once");
+    // Due, and its third failure still on its way to the disk: a crash now would forget it.
+    assert!(rig.at(1_400).invoked().is_empty());
+    rig.commit(checkpoint);
+    assert!(matches!(rig.last[0], Effect::Invoke { parked: Some(4), number: 4, .. }));
+    // What never failed has nothing to lose.
+    rig.succeed(record(0));
+    assert!(rig.has_invoked_parked(record(1), 5));
 }
 
 #[test]
@@ -168,7 +182,7 @@ fn a_full_parked_lane_pauses_its_partition_until_half_is_free() {
         // One past the limit stays in memory, unfinished and in order.
         rig.fetch(fetched(4, 1));
         assert!(rig.parked().is_empty() && rig.invoked().is_empty());
-        rig.at(6_000).succeed(record(0)).succeed(record(1)).succeed(record(2));
+        rig.later(6_000).succeed(record(0)).succeed(record(1)).succeed(record(2));
         assert_eq!(rig.parked(), vec![(record(4), 4, Instant(6_000))]);
         assert_eq!(rig.paused(), vec![false]);
         rig.succeed(record(3));
@@ -183,7 +197,7 @@ fn timers_behind_a_parked_event_stay_in_memory() {
     rig.fetch(fetched(1, 1)).at(1_500);
     rig.fail_asking(record(1), 5_000);
     assert_eq!(rig.parked().len(), 1);
-    rig.at(6_500).succeed(record(1));
+    rig.later(6_500).succeed(record(1));
     assert_eq!(rig.invoked(), vec![timer(7, 0)]);
 }
 
@@ -194,7 +208,7 @@ fn a_failing_timer_is_moved_into_its_lane() {
     rig.at(1_500).fail_asking(timer(7, 0), 5_000);
     assert_eq!(rig.parked(), vec![(timer(7, 0), 0, Instant(6_500))]);
     assert_eq!(rig.engine.timer_count(SUBSCRIPTION), 0);
-    rig.at(6_500);
+    rig.later(6_500);
     assert!(rig.has_invoked_parked(timer(7, 0), 0));
     // Set anew by its own run: the new setting stays, under a greater sequence.
     rig.succeed_with(timer(7, 0), vec![set(7, 9_000)]);
@@ -212,7 +226,7 @@ fn lanes_that_are_not_a_keys_are_parked_under_a_name_of_their_own() {
             panic!("{order:?} did not park");
         };
         assert_eq!(rig.parked().len(), if order == Order::None { 1 } else { 2 });
-        rig.at(6_000);
+        rig.later(6_000);
         let is_named = rig.last.iter().any(|effect| {
             matches!(effect, Effect::Invoke { key: Some(of), parked: Some(0), .. } if *of == key)
         });

@@ -60,7 +60,7 @@ fn check_attempts(policy: Policy, class: FailureClass, attempts: u32) {
             .any(|effect| matches!(effect, Effect::Invoke { number: of, .. } if *of == number));
         assert!(is_right, "{class:?} had no attempt {number}");
         rig.fail(record(0), class);
-        rig.at(rig.now + 60_000);
+        rig.later(rig.now + 60_000);
     }
     let dead = rig.all.iter().find_map(|effect| match effect {
         Effect::Stage {
@@ -163,7 +163,7 @@ fn same_seed_and_inputs_give_same_effects() {
                 rig.give(crate::Input::Finished { attempt, outcome });
             }
             let due = rig.engine.next_deadline().map_or(rig.now, |due| due.0.max(rig.now));
-            rig.at(due);
+            rig.later(due);
         }
         rig.all
     };

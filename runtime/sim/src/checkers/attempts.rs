@@ -22,7 +22,6 @@ pub(super) struct Attempts {
     running: BTreeMap<(usize, AttemptId), (Home, Instance)>,
     failures: BTreeMap<Case, u32>,
     interruptions: BTreeMap<Home, u32>,
-    forgiven: BTreeMap<Case, u32>,
 }
 
 /// What is known of an instance.
@@ -32,8 +31,6 @@ struct Count {
     counted: u32,
     last: Option<FailureClass>,
     first: Option<Instant>,
-    /// What was staged for its place.
-    staged: u32,
     /// Exhausted, and left to an operator.
     stuck: bool,
 }
@@ -46,7 +43,6 @@ impl Checker for Attempts {
     fn see(&mut self, fact: Fact<'_>, scene: Scene<'_>) -> Result<(), String> {
         self.resets.follow(fact);
         for home in self.owners.follow(fact) {
-            self.forgive(home, scene);
             self.counts.retain(|_, count| count.home != Some(home));
             self.running.retain(|_, (at, _)| *at != home);
             *self.interruptions.entry(home).or_default() += 1;
@@ -75,7 +71,6 @@ impl Attempts {
                     counted: place.figures.attempts,
                     last: None,
                     first: place.figures.first_failure,
-                    staged: place.figures.attempts,
                     stuck: place.figures.due == Instant::NEVER,
                 };
                 self.counts.insert(((home.0, place.event), Some(*sequence)), count);
@@ -89,19 +84,6 @@ impl Attempts {
             return self.fail(home, instance, *class, scene);
         }
         Ok(())
-    }
-
-    /// Parked figures that were staged and are not durable are lost with the partition: their
-    /// attempts may be made again beyond the inline budget.
-    fn forgive(&mut self, home: Home, scene: Scene<'_>) {
-        let parked = scene.durable.parked.get(&home);
-        for ((case, sequence), count) in &self.counts {
-            let Some(sequence) = sequence.filter(|_| count.home == Some(home)) else { continue };
-            let mut places = parked.into_iter().flatten();
-            let place = places.find(|((_, at), p)| *at == sequence && p.event == case.1);
-            let durable = place.map_or(0, |(_, place)| place.figures.attempts);
-            *self.forgiven.entry(*case).or_default() += count.staged.saturating_sub(durable);
-        }
     }
 
     /// An operator gives everything that waits for one its chances back.
@@ -146,8 +128,7 @@ impl Attempts {
         let limit = limit.max().unwrap_or(0).max(policy.max_attempts);
         let interruptions = self.interruptions.get(&home).copied().unwrap_or(0);
         let lives = 1 + u32::try_from(self.resets.of(home.0, instance.0.1)).unwrap_or(0);
-        let forgiven = self.forgiven.get(&instance.0).copied().unwrap_or(0);
-        let allowed = (limit + policy.inline_attempts * interruptions) * lives + forgiven;
+        let allowed = (limit + policy.inline_attempts * interruptions) * lives;
         let free = scene.script.subscription(home.0).policy.on_exhausted;
         let free = matches!(free, OnExhausted::PauseKey | OnExhausted::PauseSubscription);
         let total = *total;
@@ -175,15 +156,13 @@ impl Attempts {
             // A place stays known: its end may yet be undone with its checkpoint.
             if parked.is_none() {
                 self.counts.remove(&(case, None));
-            } else if let Some(count) = self.counts.get_mut(&(case, *parked)) {
-                count.staged = count.counted;
             }
             return Ok(());
         }
         if let Staged::Parked { sequence, attempts, due, .. } = staged {
             let count = self.counts.remove(&(case, None)).unwrap_or_default();
             let (counted, stuck) = (count.counted, count.stuck || *due == Instant::NEVER);
-            let count = Count { home: Some(home), staged: counted, stuck, ..count };
+            let count = Count { home: Some(home), stuck, ..count };
             self.counts.insert((case, Some(*sequence)), count);
             return ensure(*attempts == counted, || {
                 format!("{case:?} is parked with {attempts} attempts, it had {counted}")
@@ -193,7 +172,6 @@ impl Attempts {
         let count = self.counts.entry((case, Some(*sequence))).or_default();
         count.stuck |= *due == Instant::NEVER;
         let counted = count.counted;
-        count.staged = counted;
         ensure(*attempts == counted, || {
             format!("{case:?} is stored with {attempts} attempts, it had {counted}")
         })
