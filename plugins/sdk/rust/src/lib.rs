@@ -26,6 +26,8 @@
 // Generated bindings and the macros name this crate as its users do.
 extern crate self as gristmill_plugin;
 
+#[cfg(all(target_arch = "wasm32", feature = "allocator"))]
+mod allocator;
 mod config;
 mod emission;
 mod event;
