@@ -31,6 +31,11 @@ use clap::{Parser, Subcommand};
 
 use crate::{exit::Exit, output::Output};
 
+/// An event is allocated on one thread and freed on another: the system's allocator pays for that
+/// with a fifth of a worker's time (source: `docs/adr/2026-11-28-where-a-host-spends-its-time.md`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Consumes topics, runs a sandboxed plugin per event, publishes what it emits.
 #[derive(Debug, Parser)]
 #[command(name = "gristmill", version, after_help = exit::HELP)]

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytestring::ByteString;
 use gristmill_config::SubscriptionConfig;
 use gristmill_engine::{PartitionId, SubscriptionId, TopicId, Version};
 use gristmill_plugin_host::{Plugin, RunnerSettings};
@@ -31,11 +32,11 @@ pub(crate) struct Binding {
     /// The topics it reads, the internal redrive topic last.
     pub(crate) sources: Vec<Source>,
     /// `source` of the events its handler publishes: `/{host}/{subscription}`.
-    pub(crate) event_source: Arc<str>,
+    pub(crate) event_source: ByteString,
     /// How its attempts are run: limits, grants, configuration with secrets read.
     pub(crate) runner: RunnerSettings,
     /// Its instruments, resolved once.
-    pub(crate) metrics: SubscriptionMetrics,
+    pub(crate) metrics: Arc<SubscriptionMetrics>,
 }
 
 /// A topic a subscription reads.
@@ -44,7 +45,7 @@ pub(crate) struct Source {
     /// The topic.
     pub(crate) topic: TopicId,
     /// Its name.
-    pub(crate) name: Arc<str>,
+    pub(crate) name: ByteString,
     /// Tells one life of the name from the next.
     pub(crate) incarnation: u128,
     /// How many partitions it has.

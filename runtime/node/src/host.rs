@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytestring::ByteString;
 use gristmill_engine::{Figures, PartitionId, TopicId};
 use gristmill_store::{Batch, Failed, Receipt, Store, Topic};
 use serde::Serialize;
@@ -46,7 +47,7 @@ pub(crate) struct Check {
 }
 
 /// Events published and not yet finished, by topic.
-pub(crate) type Lag = Vec<(Arc<str>, u64)>;
+pub(crate) type Lag = Vec<(ByteString, u64)>;
 
 /// A subscription with what the engines hold of it, over all workers.
 #[derive(Debug, Clone)]
@@ -327,7 +328,7 @@ fn stored_figures(
             behind =
                 behind.saturating_add(bounds.end.0.saturating_sub(next.0).saturating_sub(ahead));
         }
-        lag.push((Arc::clone(&source.name), behind));
+        lag.push((source.name.clone(), behind));
     }
     let mut dead_letters = 0_u64;
     for topic in letters::topics_of(shared, status) {

@@ -114,7 +114,7 @@ pub(crate) fn near(shared: &Shared, name: &str) -> Vec<String> {
         .topics()
         .into_iter()
         .filter(|topic| !topic.name.starts_with(INTERNAL))
-        .map(|topic| (distance(name, &topic.name), topic.name))
+        .map(|topic| (distance(name, &topic.name), topic.name.to_string()))
         .filter(|(distance, other)| *distance <= 2.max(other.len() / 3))
         .collect();
     ranked.sort();

@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use gristmill_plugin_host::{
-    Emission, EmitError, Event, Grants, Limits, Request, Runner, RunnerSettings, Runtime,
+    Emission, EmitError, Event, Grants, Handled, Limits, Request, Runner, RunnerSettings, Runtime,
     RuntimeSettings, StateError, TimerError, World,
 };
 use wit_component::ComponentEncoder;
@@ -54,11 +54,11 @@ fn through_this_crate(component: &[u8]) -> Result<(), Box<dyn Error>> {
             grants,
         };
         let runner = Runner::new(&runtime, &plugin, settings)?;
-        let event = event();
+        let event = Arc::new(event());
         let costs = tokio.block_on(async {
             let mut costs = Vec::new();
             for _ in 0..CALLS {
-                let request = Request::Event(event.clone());
+                let request = Request::first(Handled::Event(Arc::clone(&event)));
                 let started = Instant::now();
                 let finished = Arc::clone(&runner).call(request, Box::new(Nothing)).await;
                 costs.push(started.elapsed());
@@ -329,8 +329,6 @@ fn event() -> Event {
         causation_id: None,
         trace_parent: None,
         tenant: None,
-        attempt: 1,
-        previous_error: None,
     }
 }
 

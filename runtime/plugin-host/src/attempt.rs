@@ -4,14 +4,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
-    sync::Arc,
 };
 
 use bytes::Bytes;
 
 use crate::{
-    Effects, Emission, EmitError, Grants, Limits, Request, StateChange, StateError, TimerError,
-    TimerRequest, World,
+    Effects, Emission, EmitError, Grants, Handled, Limits, Request, StateChange, StateError,
+    TimerError, TimerRequest, World,
 };
 
 /// Longest state or timer name, in bytes (source: the contract, `wit/plugin.wit`).
@@ -28,9 +27,8 @@ const CHANGE_BYTES: u64 = 64;
 
 /// One attempt while it runs.
 pub(crate) struct Attempt {
-    pub(crate) id: Arc<str>,
+    pub(crate) handled: Handled,
     pub(crate) number: u32,
-    pub(crate) seed: Seed,
     pub(crate) world: Box<dyn World>,
     /// First emission that was refused: a rejection after it is class `output`.
     pub(crate) refused: Option<EmitError>,
@@ -44,11 +42,11 @@ pub(crate) struct Attempt {
 }
 
 /// What the randomness of an attempt grows from: the same at every attempt of one event.
-#[derive(Clone)]
-pub(crate) struct Seed {
-    pub(crate) id: Arc<str>,
+#[derive(Clone, Copy)]
+pub(crate) struct Seed<'a> {
+    pub(crate) id: &'a str,
     /// Topic, or name of the timer.
-    pub(crate) place: Arc<str>,
+    pub(crate) place: &'a str,
     pub(crate) partition: u32,
     /// Offset, or due time of the timer.
     pub(crate) position: u64,
@@ -66,24 +64,9 @@ pub(crate) struct Page {
 
 impl Attempt {
     pub(crate) fn new(request: &Request, world: Box<dyn World>) -> Self {
-        let seed = match request {
-            Request::Event(event) => Seed {
-                id: Arc::clone(&event.id),
-                place: Arc::clone(&event.topic),
-                partition: event.partition,
-                position: event.offset,
-            },
-            Request::Timer(timer) => Seed {
-                id: Arc::clone(&timer.set_by),
-                place: Arc::clone(&timer.name),
-                partition: timer.partition,
-                position: timer.due_ms,
-            },
-        };
         Self {
-            id: Arc::clone(request.id()),
-            number: request.attempt(),
-            seed,
+            handled: request.handled.clone(),
+            number: request.attempt,
             world,
             refused: None,
             unavailable: None,
@@ -92,6 +75,24 @@ impl Attempt {
             writes: BTreeMap::new(),
             timers: Vec::new(),
             change_bytes: 0,
+        }
+    }
+
+    /// What the randomness of the attempt grows from.
+    pub(crate) fn seed(&self) -> Seed<'_> {
+        match &self.handled {
+            Handled::Event(event) => Seed {
+                id: &event.id,
+                place: &event.topic,
+                partition: event.partition,
+                position: event.offset,
+            },
+            Handled::Timer(timer) => Seed {
+                id: &timer.set_by,
+                place: &timer.name,
+                partition: timer.partition,
+                position: timer.due_ms,
+            },
         }
     }
 
@@ -345,8 +346,7 @@ fn malformed(emission: &Emission) -> Option<String> {
     if emission.kind.is_empty() {
         return Some("the type is empty".to_owned());
     }
-    emission.headers.iter().find_map(|header| {
-        let name = header.name.as_ref();
+    emission.headers.iter().find_map(|(name, _)| {
         let starts = |prefix: &str| {
             name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };

@@ -49,7 +49,7 @@ impl Emission {
         let text = [&self.version, &self.subject, &self.content_type, &self.correlation_id];
         let text: usize = text.into_iter().flatten().map(String::len).sum();
         let headers: usize =
-            self.headers.iter().map(|header| header.name.len() + header.value.len()).sum();
+            self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         let key = self.key.as_ref().map_or(0, Bytes::len);
         let sum = self.topic.len() + self.kind.len() + text + key + self.payload.len() + headers;
         u64::try_from(sum).unwrap_or(u64::MAX)

@@ -36,7 +36,7 @@ pub struct Failure {
 pub struct Usage {
     /// From the first poll to the end, waits included.
     pub wall: Duration,
-    /// Time the attempt held its thread: guest code, host calls and instantiation.
+    /// Time the attempt held its thread: guest code, host calls, making and ending its instance.
     pub busy: Duration,
     /// Most linear memory the instance had, in bytes.
     pub memory_bytes_peak: u64,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use wasmtime::{Result, format_err};
 
 use crate::{
-    Emission, EmitError, Header, RunnerSettings, StateError, TimerError,
+    Emission, EmitError, RunnerSettings, StateError, TimerError,
     attempt::Attempt,
     bindings::{
         gristmill::plugin::{publish, state, timers, types},
@@ -43,7 +43,7 @@ impl Host {
         self.limiter.begin_attempt();
         self.log = Log::default();
         if let Some(wasi) = &mut self.wasi {
-            wasi.begin_attempt(&attempt.seed);
+            wasi.begin_attempt(attempt.seed());
         }
         self.attempt = Some(attempt);
     }
@@ -185,9 +185,7 @@ impl From<publish::Emission> for Emission {
             key: emission.key.map(Bytes::from),
             payload: Bytes::from(emission.payload),
             content_type: emission.content_type,
-            headers: headers
-                .map(|header| Header { name: header.name.into(), value: header.value.into() })
-                .collect(),
+            headers: headers.map(|header| (header.name.into(), header.value.into())).collect(),
             correlation_id: emission.correlation_id,
         }
     }

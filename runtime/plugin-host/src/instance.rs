@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::{
-    Request, RunnerSettings, Usage,
+    Handled, Request, RunnerSettings, Usage,
     attempt::Attempt,
     bindings::{
         exports::gristmill::plugin::{event_handler, timer_handler},
@@ -78,16 +78,16 @@ impl Instance {
             None => instantiate(&mut self.store, program).await?,
         };
         let handlers = &*self.handlers.insert(handlers);
-        match (request, &handlers.timer) {
-            (Request::Event(event), _) => {
+        match (&request.handled, &handlers.timer) {
+            (Handled::Event(event), _) => {
                 let headers = lower::headers(&event.headers);
-                let event = lower::event(event, &headers);
+                let event = lower::event(event, &headers, request);
                 handlers.event.call_handle(&mut self.store, event).await
             }
-            (Request::Timer(timer), Some(guest)) => {
-                guest.call_on_timer(&mut self.store, lower::timer(timer)).await
+            (Handled::Timer(timer), Some(guest)) => {
+                guest.call_on_timer(&mut self.store, lower::timer(timer, request)).await
             }
-            (Request::Timer(_), None) => {
+            (Handled::Timer(_), None) => {
                 Err(wasmtime::format_err!("the plugin exports no timer handler"))
             }
         }

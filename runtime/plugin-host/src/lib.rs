@@ -35,7 +35,7 @@ pub use error::{Error, LoadError, Source};
 pub use finished::{Failure, Finished, Usage};
 pub use limits::{Grants, Limits};
 pub use plugin::{Abi, Plugin};
-pub use request::{Event, Header, Request, Timer};
+pub use request::{Event, Handled, Header, Request, Timer};
 pub use runner::{Runner, RunnerSettings};
 pub use runtime::{Runtime, RuntimeSettings};
 pub use world::World;

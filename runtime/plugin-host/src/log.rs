@@ -45,7 +45,7 @@ impl<'a> Source<'a> {
         attempt: &'a Attempt,
         bytes_max: u64,
     ) -> Self {
-        let (event, number) = (attempt.id.as_ref(), attempt.number);
+        let (event, number) = (&**attempt.handled.id(), attempt.number);
         Self { plugin, subscription, event, attempt: number, bytes_max }
     }
 }

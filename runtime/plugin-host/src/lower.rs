@@ -2,17 +2,21 @@
 //! copied once, into the guest's memory.
 
 use crate::{
-    Event, Header, Timer,
+    Event, Header, Request, Timer,
     bindings::gristmill::plugin::types::{self, HeaderParam},
 };
 
 /// Borrows the headers of an event.
 pub(crate) fn headers(headers: &[Header]) -> Vec<HeaderParam<'_>> {
-    headers.iter().map(|header| HeaderParam { name: &header.name, value: &header.value }).collect()
+    headers.iter().map(|(name, value)| HeaderParam { name, value }).collect()
 }
 
 /// Borrows an event, with its headers as [`headers`] gave them.
-pub(crate) fn event<'a>(event: &'a Event, headers: &'a [HeaderParam<'a>]) -> types::Event<'a> {
+pub(crate) fn event<'a>(
+    event: &'a Event,
+    headers: &'a [HeaderParam<'a>],
+    request: &'a Request,
+) -> types::Event<'a> {
     types::Event {
         id: &event.id,
         type_: &event.kind,
@@ -33,13 +37,13 @@ pub(crate) fn event<'a>(event: &'a Event, headers: &'a [HeaderParam<'a>]) -> typ
         causation_id: event.causation_id.as_deref(),
         trace_parent: event.trace_parent.as_deref(),
         tenant: event.tenant.as_deref(),
-        attempt: event.attempt,
-        previous_error: event.previous_error.as_deref(),
+        attempt: request.attempt,
+        previous_error: request.previous_error.as_deref(),
     }
 }
 
 /// Borrows a timer.
-pub(crate) fn timer(timer: &Timer) -> types::Timer<'_> {
+pub(crate) fn timer<'a>(timer: &'a Timer, request: &'a Request) -> types::Timer<'a> {
     types::Timer {
         name: &timer.name,
         key: &timer.key,
@@ -49,7 +53,7 @@ pub(crate) fn timer(timer: &Timer) -> types::Timer<'_> {
         correlation_id: &timer.correlation_id,
         trace_parent: timer.trace_parent.as_deref(),
         partition: timer.partition,
-        attempt: timer.attempt,
-        previous_error: timer.previous_error.as_deref(),
+        attempt: request.attempt,
+        previous_error: request.previous_error.as_deref(),
     }
 }

@@ -15,10 +15,10 @@ pub(crate) struct Random {
 }
 
 impl Random {
-    pub(crate) fn new(seed: &Seed) -> Self {
+    pub(crate) fn new(seed: Seed<'_>) -> Self {
         let mut hasher = Sha256::new();
         hasher.update(b"gristmill random 1");
-        for text in [&seed.id, &seed.place] {
+        for text in [seed.id, seed.place] {
             // Lengths keep ("ab", "c") apart from ("a", "bc").
             hasher.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
             hasher.update(text.as_bytes());
@@ -61,8 +61,7 @@ mod tests {
     use crate::attempt::Seed;
 
     fn draws(id: &str, place: &str, position: u64) -> Vec<u8> {
-        let (id, place) = (id.into(), place.into());
-        Random::new(&Seed { id, place, partition: 0, position }).bytes(100)
+        Random::new(Seed { id, place, partition: 0, position }).bytes(100)
     }
 
     #[test]
@@ -76,8 +75,8 @@ mod tests {
 
     #[test]
     fn numbers_and_bytes_come_from_one_stream() {
-        let seed = Seed { id: "e".into(), place: "t".into(), partition: 3, position: 4 };
-        let (mut bytes, mut numbers) = (Random::new(&seed), Random::new(&seed));
+        let seed = Seed { id: "e", place: "t", partition: 3, position: 4 };
+        let (mut bytes, mut numbers) = (Random::new(seed), Random::new(seed));
         for _ in 0..20 {
             assert_eq!(bytes.bytes(8), numbers.number().to_le_bytes());
         }

@@ -4,44 +4,51 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use bytestring::ByteString;
+
+/// What one attempt is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// What it handles; shared, so that a retry copies nothing.
+    pub handled: Handled,
+    /// 1 for the first counted attempt.
+    pub attempt: u32,
+    /// How the attempt before failed.
+    pub previous_error: Option<ByteString>,
+}
 
 /// What one attempt handles.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
+pub enum Handled {
     /// An event; calls `event-handler.handle`.
-    Event(Event),
+    Event(Arc<Event>),
     /// A timer that came due; calls `timer-handler.on-timer`.
-    Timer(Timer),
+    Timer(Arc<Timer>),
 }
 
-/// One header of an event or emission. Names may repeat; order is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Any bytes.
-    pub value: Bytes,
-}
+/// One header of an event or emission: its name, and any bytes. Names may repeat; order is kept.
+pub type Header = (ByteString, Bytes);
 
 /// One event, field by field as `gristmill:plugin/types.event`.
 ///
-/// Text is shared (`Arc<str>`) and data is sliced (`Bytes`), so that a retry clones no contents.
+/// Text and data are slices of the record they were read from where they can be: an event costs
+/// one allocation, and counting references instead of copying.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Identity given by the producer.
-    pub id: Arc<str>,
+    pub id: ByteString,
     /// What happened; `type` in the contract.
-    pub kind: Arc<str>,
+    pub kind: ByteString,
     /// Version of the type.
-    pub version: Option<Arc<str>>,
+    pub version: Option<ByteString>,
     /// Who produced it.
-    pub source: Arc<str>,
+    pub source: ByteString,
     /// What it is about.
-    pub subject: Option<Arc<str>>,
+    pub subject: Option<ByteString>,
     /// When it happened, in milliseconds since the Unix epoch.
     pub time_ms: u64,
     /// Topic it was read from.
-    pub topic: Arc<str>,
+    pub topic: ByteString,
     /// Partition, from 0.
     pub partition: u32,
     /// Offset in the partition, from 0.
@@ -57,26 +64,22 @@ pub struct Event {
     /// The record's own timestamp, in milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
     /// Media type of the payload.
-    pub content_type: Option<Arc<str>>,
+    pub content_type: Option<ByteString>,
     /// Inherited by everything this event causes.
-    pub correlation_id: Arc<str>,
+    pub correlation_id: ByteString,
     /// Id of the event that caused this one.
-    pub causation_id: Option<Arc<str>>,
+    pub causation_id: Option<ByteString>,
     /// W3C trace context.
-    pub trace_parent: Option<Arc<str>>,
+    pub trace_parent: Option<ByteString>,
     /// Tenant.
-    pub tenant: Option<Arc<str>>,
-    /// 1 for the first counted attempt.
-    pub attempt: u32,
-    /// How the attempt before failed.
-    pub previous_error: Option<Arc<str>>,
+    pub tenant: Option<ByteString>,
 }
 
 /// A timer that came due, field by field as `gristmill:plugin/types.timer`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timer {
     /// Name it was set under.
-    pub name: Arc<str>,
+    pub name: ByteString,
     /// Key whose handler set it.
     pub key: Bytes,
     /// Moment it was set for, in milliseconds since the Unix epoch.
@@ -84,33 +87,45 @@ pub struct Timer {
     /// What the handler left for itself.
     pub payload: Bytes,
     /// Id of the event that set it.
-    pub set_by: Arc<str>,
+    pub set_by: ByteString,
     /// Inherited from the event that set it.
-    pub correlation_id: Arc<str>,
+    pub correlation_id: ByteString,
     /// W3C trace context of the event that set it.
-    pub trace_parent: Option<Arc<str>>,
+    pub trace_parent: Option<ByteString>,
     /// Partition of the lane, from 0.
     pub partition: u32,
-    /// 1 for the first counted attempt.
-    pub attempt: u32,
-    /// How the attempt before failed.
-    pub previous_error: Option<Arc<str>>,
 }
 
 impl Request {
-    /// Identity used in logs: the event's id, or that of the event which set the timer.
-    pub fn id(&self) -> &Arc<str> {
+    /// The first attempt of `handled`.
+    pub const fn first(handled: Handled) -> Self {
+        Self { handled, attempt: 1, previous_error: None }
+    }
+}
+
+impl Handled {
+    /// Identity used in logs and inherited as the cause of emissions: the event's id, or that of
+    /// the event which set the timer.
+    pub fn id(&self) -> &ByteString {
         match self {
             Self::Event(event) => &event.id,
             Self::Timer(timer) => &timer.set_by,
         }
     }
 
-    /// Number of the attempt, from 1.
-    pub const fn attempt(&self) -> u32 {
+    /// Correlation id that emissions inherit.
+    pub fn correlation_id(&self) -> &ByteString {
         match self {
-            Self::Event(event) => event.attempt,
-            Self::Timer(timer) => timer.attempt,
+            Self::Event(event) => &event.correlation_id,
+            Self::Timer(timer) => &timer.correlation_id,
+        }
+    }
+
+    /// W3C trace context that emissions continue.
+    pub fn trace_parent(&self) -> Option<&ByteString> {
+        match self {
+            Self::Event(event) => event.trace_parent.as_ref(),
+            Self::Timer(timer) => timer.trace_parent.as_ref(),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use tokio::time::Sleep;
 
 use crate::{
-    Error, Failure, Finished, Grants, Limits, Plugin, Request, Runtime, Usage, World,
+    Error, Failure, Finished, Grants, Handled, Limits, Plugin, Request, Runtime, Usage, World,
     attempt::Attempt,
     failure,
     instance::{Answer, Instance},
@@ -78,7 +78,7 @@ impl Runner {
         world: Box<dyn World>,
     ) -> impl Future<Output = Finished> + Send + 'static {
         async move {
-            if matches!(request, Request::Timer(_)) && !self.plugin.has_timers() {
+            if matches!(request.handled, Handled::Timer(_)) && !self.plugin.has_timers() {
                 return Finished {
                     result: Err(failure::no_timer_handler()),
                     usage: Usage::default(),
@@ -116,7 +116,7 @@ impl Runner {
         answer: Option<Answer>,
         (wall, busy): (Duration, Duration),
     ) -> Finished {
-        let usage = Usage { wall, busy, ..instance.usage() };
+        let usage = Usage { wall, ..instance.usage() };
         let (result, intact) = match answer {
             None => (Err(failure::timed_out(&self.settings.limits, None)), false),
             Some(Err(error)) => {
@@ -127,9 +127,14 @@ impl Runner {
             Some(Ok(Ok(()))) => (Ok(()), true),
         };
         let attempt = instance.end_attempt();
+        // What an instance of its own costs is the attempt's, to its end.
+        let ending = Instant::now();
         if intact && instance.served() < self.settings.limits.reuse {
             self.runtime.inner.seats.keep(&self.shelf, instance);
+        } else {
+            drop(instance);
         }
+        let usage = Usage { busy: busy.saturating_add(ending.elapsed()), ..usage };
         let effects = attempt.map(Attempt::into_effects).unwrap_or_default();
         let result: Result<_, Failure> = result.map(|()| effects);
         Finished { result, usage }

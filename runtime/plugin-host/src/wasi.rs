@@ -27,7 +27,12 @@ use wasmtime_wasi::{
     },
 };
 
-use crate::{attempt::Seed, host::Host, log::Level, random::Random};
+use crate::{
+    attempt::{Attempt, Seed},
+    host::Host,
+    log::Level,
+    random::Random,
+};
 
 /// Most random bytes one call may ask for.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
@@ -58,7 +63,7 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> Result<()> {
 }
 
 impl Wasi {
-    fn new(seed: &Seed, stream_bytes_max: u64) -> Self {
+    fn new(seed: Seed<'_>, stream_bytes_max: u64) -> Self {
         let (stdout, stderr) = (Stream::new(stream_bytes_max), Stream::new(stream_bytes_max));
         let mut ctx = WasiCtx::builder();
         ctx.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
@@ -74,7 +79,7 @@ impl Wasi {
     }
 
     /// Makes clocks and randomness what a fresh instance would see. Handles the guest holds stay.
-    pub(crate) fn begin_attempt(&mut self, seed: &Seed) {
+    pub(crate) fn begin_attempt(&mut self, seed: Seed<'_>) {
         self.random = Random::new(seed);
         self.elapsed.store(0, Ordering::Relaxed);
         self.stdout.clear();
@@ -97,9 +102,9 @@ impl Host {
     fn wasi(&mut self) -> &mut Wasi {
         let (attempt, log_bytes) = (&self.attempt, self.settings.limits.log_bytes);
         self.wasi.get_or_insert_with(|| {
-            let nobody = || Seed { id: "".into(), place: "".into(), partition: 0, position: 0 };
-            let seed = attempt.as_ref().map_or_else(nobody, |attempt| attempt.seed.clone());
-            Box::new(Wasi::new(&seed, log_bytes))
+            let nobody = Seed { id: "", place: "", partition: 0, position: 0 };
+            let seed = attempt.as_ref().map_or(nobody, Attempt::seed);
+            Box::new(Wasi::new(seed, log_bytes))
         })
     }
 }

@@ -104,7 +104,7 @@ fn batch(topic: TopicId, scope: Scope, numbers: std::ops::Range<u64>, now: Insta
             partition,
             timestamp: now,
             key: Some(key.clone()),
-            headers: vec![("ce_type".to_owned(), Bytes::from_static(b"order.placed"))],
+            headers: vec![("ce_type".into(), Bytes::from_static(b"order.placed"))],
             payload: Some(payload(random)),
         });
         let (name, expires) = ("total".to_owned(), None);

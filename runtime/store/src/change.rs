@@ -1,7 +1,10 @@
 //! Names everything that can be written, and what is handed back. A [`Batch`] is the only way
 //! anything in the store changes; this module writes nothing itself.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use bytestring::ByteString;
 use gristmill_engine::{
     Bytes as Size, IdHash, Instant, KeyHash, Mark, Offset, ParkedEvent, ParkedLane, PartitionId,
     StoredProgress, SubscriptionId, TimerEntry, TimerHash, TopicId,
@@ -25,11 +28,14 @@ pub struct Stored {
     pub timestamp: Instant,
     /// Its key; `None` for a null key.
     pub key: Option<Bytes>,
-    /// Its headers in order; names may repeat.
-    pub headers: Vec<(String, Bytes)>,
+    /// Its headers in order; names may repeat. Shared, as whoever handles it is given them.
+    pub headers: Arc<[Header]>,
     /// Its payload; `None` is a tombstone.
     pub payload: Option<Bytes>,
 }
+
+/// One header of an event: its name, and any bytes.
+pub type Header = (ByteString, Bytes);
 
 /// An event to be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +49,7 @@ pub struct Append {
     /// Its key; `None` for a null key. In a compacted topic an event without key is kept.
     pub key: Option<Bytes>,
     /// Its headers in order; names may repeat.
-    pub headers: Vec<(String, Bytes)>,
+    pub headers: Vec<Header>,
     /// Its payload; `None` is a tombstone.
     pub payload: Option<Bytes>,
 }

@@ -1,6 +1,7 @@
 //! Decides how numbers, texts and options become bytes and back. It knows no record.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use crate::Error;
 
@@ -149,6 +150,12 @@ impl Decoder {
         let range = self.range(length)?;
         let text = self.bytes.get(range).and_then(|bytes| std::str::from_utf8(bytes).ok());
         text.map(str::to_owned).ok_or_else(|| self.corrupt("a text is not UTF-8"))
+    }
+
+    /// A text that shares the buffer's memory.
+    pub(crate) fn shared_text(&mut self) -> Result<ByteString, Error> {
+        let bytes = self.bytes()?;
+        ByteString::try_from(bytes).map_err(|_not_utf8| self.corrupt("a text is not UTF-8"))
     }
 
     /// Everything that is left.

@@ -83,7 +83,7 @@ impl Disk {
             .manual_journal_persist(true)
             .journal_compression(CompressionType::None)
             .max_journaling_size(JOURNALS)
-            .worker_threads(2)
+            .worker_threads(1)
             .with_compaction_filter_factories(Arc::new(move |keyspace: &str| {
                 Filters::for_keyspace(keyspace, &filters)
             }))

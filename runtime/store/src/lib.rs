@@ -33,8 +33,8 @@ mod upkeep;
 mod writer;
 
 pub use change::{
-    Append, Batch, Change, Cleared, Loaded, Parked, ParkedRecord, ReadLimit, Receipt, Scope,
-    Stored, TimerRecord,
+    Append, Batch, Change, Cleared, Header, Loaded, Parked, ParkedRecord, ReadLimit, Receipt,
+    Scope, Stored, TimerRecord,
 };
 pub use error::{Class, Error, Failed};
 pub use figures::{Figures, Histogram, MarkFigures, Space};

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use bytestring::ByteString;
 use gristmill_engine::{Bytes as Size, Instant, Millis, Offset, PartitionId, TopicId};
 
 use crate::{Bounds, Error, Scope, Topic, TopicFigures, disk::Kind};
@@ -72,7 +73,7 @@ pub(crate) enum Abandoned {
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
     pub(crate) by_id: BTreeMap<TopicId, Arc<Log>>,
-    pub(crate) by_name: BTreeMap<String, TopicId>,
+    pub(crate) by_name: BTreeMap<ByteString, TopicId>,
     /// Number of the next topic.
     pub(crate) next: u32,
 }
@@ -338,7 +339,7 @@ mod tests {
     fn topic(bytes: Option<u64>, age: Option<u64>) -> Topic {
         Topic {
             id: TopicId(1),
-            name: "t".to_owned(),
+            name: "t".into(),
             partitions: 1,
             retention: Retention { age: age.map(Millis), bytes: bytes.map(Size) },
             compacted: false,

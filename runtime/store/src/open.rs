@@ -251,7 +251,7 @@ fn decode_topic(id: TopicId, from: &mut Decoder) -> Result<Topic, Error> {
     let bytes = from.option_u64()?.map(Size);
     Ok(Topic {
         id,
-        name,
+        name: name.into(),
         partitions,
         retention: Retention { age, bytes },
         compacted: from.flag()?,

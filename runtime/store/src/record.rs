@@ -7,7 +7,7 @@ use gristmill_engine::{
 };
 
 use crate::{
-    Append, Error, Parked, ParkedRecord, Stored, TimerRecord,
+    Append, Error, Header, Parked, ParkedRecord, Stored, TimerRecord,
     codec::{Decoder, Encoder},
 };
 
@@ -34,7 +34,7 @@ pub(crate) fn stored_size(stored: &Stored) -> u64 {
 struct EventParts<'a> {
     timestamp: Instant,
     key: Option<&'a Bytes>,
-    headers: &'a [(String, Bytes)],
+    headers: &'a [Header],
     payload: Option<&'a Bytes>,
 }
 
@@ -78,10 +78,10 @@ pub(crate) fn decode_event(offset: Offset, mut from: Decoder) -> Result<Stored, 
     let count = from.length()?;
     let mut headers = Vec::with_capacity(count.min(64));
     for _ in 0..count {
-        headers.push((from.text()?, from.bytes()?));
+        headers.push((from.shared_text()?, from.bytes()?));
     }
     let payload = (flags & HAS_PAYLOAD != 0).then(|| from.rest());
-    Ok(Stored { offset, timestamp, key, headers, payload })
+    Ok(Stored { offset, timestamp, key, headers: headers.into(), payload })
 }
 
 pub(crate) fn encode_state(value: &[u8], expires: Option<Instant>) -> Vec<u8> {

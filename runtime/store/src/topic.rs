@@ -1,5 +1,6 @@
 //! Names what a topic is: its partitions, its retention, its bounds. It stores no event.
 
+use bytestring::ByteString;
 use gristmill_engine::{Bytes as Size, Instant, Millis, Offset, TopicId};
 
 use crate::Error;
@@ -42,7 +43,7 @@ pub struct Topic {
     /// Its number: durable, never given to another topic, not even of the same name.
     pub id: TopicId,
     /// Its name.
-    pub name: String,
+    pub name: ByteString,
     /// Its partitions, numbered from 0.
     pub partitions: u32,
     /// When its events are removed.

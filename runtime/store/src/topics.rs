@@ -18,14 +18,14 @@ pub(crate) fn create(commit: &mut Commit<'_>, spec: TopicSpec) -> Result<Topic, 
     topic::check(&spec)?;
     commit.shared.room.admit(false)?;
     let topics = commit.shared.memory.topics();
-    if topics.by_name.contains_key(&spec.name) {
+    if topics.by_name.contains_key(spec.name.as_str()) {
         return Err(Error::TopicExists { name: spec.name });
     }
     let id = topics.next;
     drop(topics);
     let topic = Topic {
         id: TopicId(id),
-        name: spec.name,
+        name: spec.name.into(),
         partitions: spec.partitions,
         retention: spec.retention,
         compacted: spec.compacted,

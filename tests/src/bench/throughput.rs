@@ -52,15 +52,11 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
             .noting("all threads of the process, from /proc"),
             Figure::new(format!("of which guest, {how}"), per_event(run.guest()) / 1e3, "µs")
                 .noting(GUEST),
-            Figure::new(
-                format!("of which store threads, {how}"),
-                per_event(run.store()) / 1e3,
-                "µs",
-            )
-            .noting("threads that write, sync and compact"),
+            Figure::new(format!("of which store, {how}"), per_event(run.store()) / 1e3, "µs")
+                .noting(STORE),
             Figure::new(format!("of which host, {how}"), per_event(run.host()) / 1e3, "µs")
                 .aiming(Target::AtMost(5.0))
-                .noting("what is left: decode, decide, stage, encode, read topics, HTTP"),
+                .noting("what is left: decode, decide, stage, encode emissions, HTTP"),
         ]);
     }
     let (guest, all) = (
@@ -71,8 +67,7 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
         Figure::new("fresh instance, beyond a reused one", all / 1e3, "µs")
             .aiming(Target::AtMost(20.0))
             .noting("difference of processor time per event"),
-        Figure::new("of which guest time", guest / 1e3, "µs")
-            .noting("the rest is what follows an attempt: its instance is torn down"),
+        Figure::new("of which guest time", guest / 1e3, "µs").noting(GUEST),
     ]);
     for (how, run) in [("reused", &reused), ("fresh", &fresh)] {
         figures.push(Figure::new(format!("others meanwhile, {how}"), run.others, "processors"));
@@ -80,10 +75,14 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
     Ok(figures)
 }
 
+const STORE: &str = "threads that write, sync and compact, and \
+    gristmill_store_worker_seconds_total: what workers do in the store themselves, reading events \
+    and marks and encoding batches";
+
 const GUEST: &str = "gristmill_plugin_busy_seconds_total, times the share of their ready time that \
     worker threads had a processor (schedstat): attempts are timed by the wall, so this takes \
-    preemption to fall on guest and host code alike. Host calls, state reads among them, and \
-    instantiation count as guest";
+    preemption to fall on guest and host code alike. Host calls, state reads among them, making \
+    and ending instances count as guest";
 
 /// What one run used.
 struct Run {
@@ -94,6 +93,8 @@ struct Run {
     attempts: f64,
     /// Wall time for which attempts held their thread, in nanoseconds.
     busy: f64,
+    /// Wall time workers were in the store by themselves, in nanoseconds.
+    stored: f64,
     used: Cpu,
     /// Processors that other processes kept busy meanwhile.
     others: f64,
@@ -109,12 +110,17 @@ impl Run {
     }
 
     fn store(&self) -> f64 {
-        float(self.used.store)
+        float(self.used.store) + self.stored * self.ran()
     }
 
     fn guest(&self) -> f64 {
+        self.busy * self.ran()
+    }
+
+    /// Share of their ready time that workers had a processor.
+    fn ran(&self) -> f64 {
         let (ran, waited) = (float(self.used.workers), float(self.used.workers_waited));
-        self.busy * ran / (ran + waited).max(1.0)
+        ran / (ran + waited).max(1.0)
     }
 
     fn host(&self) -> f64 {
@@ -165,8 +171,9 @@ fn run(options: &Options, reuse: u32, progress: Progress<'_>) -> Result<Run> {
     let grown = |name| (metric(&after, name) - metric(&before, name)) * 1e9;
     let attempts = grown("gristmill_process_duration_seconds_sum");
     let busy = grown("gristmill_plugin_busy_seconds_total");
+    let stored = grown("gristmill_store_worker_seconds_total");
     process.stop()?;
-    Ok(Run { events: float(options.events), took, filled, attempts, busy, used, others })
+    Ok(Run { events: float(options.events), took, filled, attempts, busy, stored, used, others })
 }
 
 /// Waits until `events` emissions are durable.

@@ -3,8 +3,9 @@
 //! elsewhere.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use gristmill_engine::{FailureClass, Instant};
-use gristmill_store::Stored;
+use gristmill_store::{Header, Stored};
 use serde::Serialize;
 
 use super::{Headers, header};
@@ -38,7 +39,7 @@ pub(crate) struct Origin<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OriginBuf {
     /// Name of the topic.
-    pub(crate) topic: String,
+    pub(crate) topic: ByteString,
     /// Partition of it.
     pub(crate) partition: u32,
     /// Offset in it.
@@ -93,11 +94,13 @@ pub(crate) struct DeadLetter<'a> {
 
 impl DeadLetter<'_> {
     /// The headers of the dead letter: the original ones in their order, then the added ones.
-    pub(crate) fn headers(&self, original: &Headers) -> Vec<(String, Bytes)> {
+    pub(crate) fn headers(&self, original: &Headers) -> Vec<Header> {
         let mut headers = Vec::with_capacity(original.len() + 22);
         headers.extend_from_slice(original);
         let message = cut(self.message, MESSAGE_BYTES_MAX);
-        let mut add = |name: &str, value: String| headers.push((name.to_owned(), value.into()));
+        let mut add = |name: &'static str, value: String| {
+            headers.push((ByteString::from_static(name), value.into()));
+        };
         add(BEGIN, VERSION.to_owned());
         add("dlq-subscription", self.subscription.to_owned());
         add("dlq-plugin", self.plugin.to_owned());
@@ -202,7 +205,7 @@ impl DeadLetterView {
     /// Where the event first came from.
     pub(crate) fn origin(&self) -> OriginBuf {
         OriginBuf {
-            topic: self.topic.clone(),
+            topic: self.topic.as_str().into(),
             partition: self.partition,
             offset: self.offset,
             timer: self.timer.clone(),
@@ -219,15 +222,17 @@ pub(crate) fn original_headers(headers: &Headers) -> &Headers {
 /// any case), and the place it first came from. `ce_*` always stays.
 ///
 /// `None` when `headers` are not those of a dead letter.
-pub(crate) fn redrive_headers(headers: &Headers, deny: &[String]) -> Option<Vec<(String, Bytes)>> {
+pub(crate) fn redrive_headers(headers: &Headers, deny: &[String]) -> Option<Vec<Header>> {
     let origin = DeadLetterView::read(headers)?.origin();
     let is_denied = |name: &str| {
         !name.starts_with("ce_") && deny.iter().any(|denied| denied.eq_ignore_ascii_case(name))
     };
     let mut kept: Vec<_> = original_headers(headers).to_vec();
     kept.retain(|(name, _)| !is_denied(name));
-    let mut add = |name: &str, value: String| kept.push((name.to_owned(), value.into()));
-    add(REDRIVE_TOPIC, origin.topic);
+    let mut add = |name: &'static str, value: String| {
+        kept.push((ByteString::from_static(name), value.into()));
+    };
+    add(REDRIVE_TOPIC, origin.topic.to_string());
     add(REDRIVE_PARTITION, origin.partition.to_string());
     add(REDRIVE_OFFSET, origin.offset.to_string());
     if let Some(timer) = origin.timer {
@@ -240,7 +245,7 @@ pub(crate) fn redrive_headers(headers: &Headers, deny: &[String]) -> Option<Vec<
 /// Takes the redrive headers off a record of a redrive topic and says where it first came from.
 /// `None`, and the record as it is, when they are not there or not readable.
 pub(crate) fn redriven(stored: &mut Stored) -> Option<OriginBuf> {
-    let at = stored.headers.iter().rposition(|(name, _)| name == REDRIVE_TOPIC)?;
+    let at = stored.headers.iter().rposition(|(name, _)| &**name == REDRIVE_TOPIC)?;
     let added = &stored.headers[at..];
     let text = |name: &str| header(added, name).and_then(|value| std::str::from_utf8(value).ok());
     let timer = text(REDRIVE_TIMER_NAME).zip(text(REDRIVE_TIMER_DUE));
@@ -249,12 +254,12 @@ pub(crate) fn redriven(stored: &mut Stored) -> Option<OriginBuf> {
         None => None,
     };
     let origin = OriginBuf {
-        topic: text(REDRIVE_TOPIC)?.to_owned(),
+        topic: text(REDRIVE_TOPIC)?.into(),
         partition: text(REDRIVE_PARTITION)?.parse().ok()?,
         offset: text(REDRIVE_OFFSET)?.parse().ok()?,
         timer,
     };
-    stored.headers.truncate(at);
+    stored.headers = stored.headers.get(..at)?.into();
     Some(origin)
 }
 
@@ -275,7 +280,7 @@ pub(crate) fn class_name(class: FailureClass) -> &'static str {
 /// Where the headers of the last dead letter begin; an event of a dead-letter topic that fails
 /// again carries two sets.
 fn begin(headers: &Headers) -> Option<usize> {
-    headers.iter().rposition(|(name, _)| name == BEGIN)
+    headers.iter().rposition(|(name, _)| &**name == BEGIN)
 }
 
 /// `text` in at most `max` bytes; a longer one ends with how much there was.
@@ -320,8 +325,8 @@ mod tests {
         }
     }
 
-    fn headers(pairs: &[(&str, &str)]) -> Vec<(String, Bytes)> {
-        let own = |(name, value): &(&str, &str)| (name.to_string(), Bytes::from(value.to_string()));
+    fn headers(pairs: &[(&str, &str)]) -> Vec<Header> {
+        let own = |(name, value): &(&str, &str)| ((*name).into(), Bytes::from(value.to_string()));
         pairs.iter().map(own).collect()
     }
 
@@ -392,7 +397,7 @@ mod tests {
         assert_eq!(original_headers(&once), first);
         assert_eq!(original_headers(&twice), once);
         assert_eq!(DeadLetterView::read(&twice).unwrap().message, "second");
-        let traces = once.iter().filter(|(name, _)| name == "traceparent").count();
+        let traces = once.iter().filter(|(name, _)| &**name == "traceparent").count();
         assert_eq!(traces, 1, "the event's own trace is left alone");
         assert_eq!(DeadLetterView::read(&first), None);
         assert_eq!(original_headers(&first), first);
@@ -408,12 +413,12 @@ mod tests {
             offset: Offset(0),
             timestamp: Instant(5),
             key: None,
-            headers: again,
+            headers: again.into(),
             payload: None,
         };
         let origin = redriven(&mut stored).unwrap();
-        assert_eq!(stored.headers, headers(&[("ce_id", "e-1"), ("x", "1")]));
-        assert_eq!((origin.topic.as_str(), origin.partition), ("reservation-created", 2));
+        assert_eq!(*stored.headers, headers(&[("ce_id", "e-1"), ("x", "1")]));
+        assert_eq!((&*origin.topic, origin.partition), ("reservation-created", 2));
         assert_eq!((origin.offset, origin.timer), (77, None));
         assert_eq!(redriven(&mut stored), None, "nothing is left to take off");
         assert_eq!(redrive_headers(&first, &[]), None, "no dead letter, no redrive");
@@ -423,7 +428,7 @@ mod tests {
     fn a_redriven_timer_says_which() {
         let timer = Some(("expiry", Instant(9)));
         let dead = DeadLetter { timer, ..letter("m", "") }.headers(&[]);
-        let headers = redrive_headers(&dead, &[]).unwrap();
+        let headers = redrive_headers(&dead, &[]).unwrap().into();
         let (offset, timestamp) = (Offset(0), Instant(5));
         let mut stored = Stored { offset, timestamp, key: None, headers, payload: None };
         let origin = redriven(&mut stored).unwrap();

@@ -1,15 +1,17 @@
 //! Turns what a handler emits into a record: a CloudEvent in binary mode with an id that is the
 //! same at every attempt, redrive and replay. It never publishes.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
+use bytestring::ByteString;
 use gristmill_engine::Instant;
 use gristmill_plugin_host::Emission;
 use gristmill_store::{Append, Store, Topic};
 use uuid::Uuid;
 
-use super::{cloud_event, time};
+/// Headers an emission ordinarily has.
+const HEADERS_USUAL: usize = 10;
+/// Header of the version of the type; the attribute is `eventversion`.
+const VERSION: &str = "ce_eventversion";
 
 /// Namespace of all emission ids. Changing it would make every replay emit new ids.
 const NAMESPACE: Uuid = Uuid::from_u128(0x124a_9f10_9163_4f1a_a19e_936e_000a_636e);
@@ -45,19 +47,19 @@ pub(crate) struct Emitter<'a> {
     /// Name of the subscription.
     pub(crate) subscription: &'a str,
     /// `ce_source`: `/{host}/{subscription}`.
-    pub(crate) source: &'a str,
+    pub(crate) source: &'a ByteString,
     /// What was handled.
     pub(crate) cause: Cause<'a>,
     /// Id of the event handled, or of the one that set the timer: `ce_causationid`.
-    pub(crate) event_id: &'a str,
+    pub(crate) event_id: &'a ByteString,
     /// Correlation id, where the handler gives none.
-    pub(crate) correlation_id: &'a str,
+    pub(crate) correlation_id: &'a ByteString,
     /// W3C trace context, continued by a span of the emission's own.
-    pub(crate) trace_parent: Option<&'a str>,
+    pub(crate) trace_parent: Option<&'a ByteString>,
     /// Record key, where the handler gives none.
     pub(crate) key: Option<&'a Bytes>,
-    /// `ce_time` and the record's timestamp.
-    pub(crate) time: Instant,
+    /// The record's timestamp, and the same as `ce_time` has it.
+    pub(crate) time: (Instant, &'a Bytes),
 }
 
 impl Emitter<'_> {
@@ -68,32 +70,34 @@ impl Emitter<'_> {
         let id = emission_id(self.subscription, self.cause, index);
         let key = emission.key.or_else(|| self.key.cloned());
         let (_, spread) = id.as_u64_pair();
-        let mut headers = vec![
-            text("ce_specversion", "1.0"),
-            text("ce_id", id.hyphenated().to_string()),
-            text("ce_source", self.source.to_owned()),
-            text("ce_type", emission.kind),
-            text("ce_time", time::format(self.time)),
-        ];
-        let version = emission.version.map(|version| (cloud_event::VERSION, version));
-        let subject = emission.subject.map(|subject| ("subject", subject));
-        let optional = [version, subject].into_iter().flatten();
-        headers.extend(optional.map(|(name, value)| text(&format!("ce_{name}"), value)));
-        let inherited = || self.correlation_id.to_owned();
-        let correlation = emission.correlation_id.unwrap_or_else(inherited);
-        headers.push(text("ce_correlationid", correlation));
-        headers.push(text("ce_causationid", self.event_id.to_owned()));
-        if let Some(parent) = self.trace_parent.and_then(|parent| continued(parent, id)) {
-            headers.push(text("traceparent", parent));
+        let mut headers = Vec::with_capacity(HEADERS_USUAL.saturating_add(emission.headers.len()));
+        let mut add = |name: &'static str, value: Bytes| {
+            headers.push((ByteString::from_static(name), value));
+        };
+        add("ce_specversion", Bytes::from_static(b"1.0"));
+        add("ce_id", hyphenated(id));
+        add("ce_source", self.source.as_bytes().clone());
+        add("ce_type", emission.kind.into());
+        add("ce_time", self.time.1.clone());
+        if let Some(version) = emission.version {
+            add(VERSION, version.into());
         }
-        let content_type = emission.content_type.map_or("application/json".into(), Cow::Owned);
-        headers.push(text("content-type", content_type));
-        let further = emission.headers.into_iter();
-        headers.extend(further.map(|header| (header.name.to_string(), header.value)));
+        if let Some(subject) = emission.subject {
+            add("ce_subject", subject.into());
+        }
+        let inherited = || self.correlation_id.as_bytes().clone();
+        add("ce_correlationid", emission.correlation_id.map_or_else(inherited, Into::into));
+        add("ce_causationid", self.event_id.as_bytes().clone());
+        if let Some(parent) = self.trace_parent.and_then(|parent| continued(parent, id)) {
+            add("traceparent", parent.into());
+        }
+        let json = Bytes::from_static(b"application/json");
+        add("content-type", emission.content_type.map_or(json, Into::into));
+        headers.extend(emission.headers);
         Append {
             topic: topic.id,
             partition: Store::partition_for(topic, key.as_deref(), spread),
-            timestamp: self.time,
+            timestamp: self.time.0,
             key,
             headers,
             payload: Some(emission.payload),
@@ -154,12 +158,9 @@ fn continued(parent: &str, id: Uuid) -> Option<String> {
     holds.then(|| format!("00-{trace}-{own:016x}-{flags}"))
 }
 
-fn text(name: &str, value: impl Into<Cow<'static, str>>) -> (String, Bytes) {
-    let value = match value.into() {
-        Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
-        Cow::Owned(text) => Bytes::from(text),
-    };
-    (name.to_owned(), value)
+fn hyphenated(id: Uuid) -> Bytes {
+    let mut buffer = Uuid::encode_buffer();
+    Bytes::copy_from_slice(id.hyphenated().encode_lower(&mut buffer).as_bytes())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod emission;
 mod hash;
 mod invalid;
 mod pointers;
+mod slices;
 pub(crate) mod time;
 
 pub(crate) use self::base64::encode as base64_encode;
@@ -22,9 +23,10 @@ pub(crate) use self::decode::{Decoded, EnvelopeRules, Record, decode, identify, 
 pub(crate) use self::emission::{Cause, Emitter};
 pub(crate) use self::hash::Hasher128;
 pub(crate) use self::invalid::Invalid;
+pub(crate) use self::slices::Slices;
 
 /// Headers as the store keeps them: in order, names may repeat.
-pub(crate) type Headers = [(String, bytes::Bytes)];
+pub(crate) type Headers = [gristmill_store::Header];
 
 /// The last header of a name, as Kafka's clients read a repeated one. Names are compared without
 /// regard to ASCII case: producers of `Content-Type` and `content-type` mean the same.

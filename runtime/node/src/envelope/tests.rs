@@ -32,7 +32,7 @@ fn five_systems() -> Fields {
 }
 
 fn stored(headers: &[(&str, &[u8])], payload: Option<&str>) -> Stored {
-    let header = |(name, value): &(&str, &[u8])| (name.to_string(), Bytes::copy_from_slice(value));
+    let header = |(name, value): &(&str, &[u8])| ((*name).into(), Bytes::copy_from_slice(value));
     Stored {
         offset: Offset(42),
         timestamp: Instant(1_700_000_000_000),

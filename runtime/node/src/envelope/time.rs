@@ -1,6 +1,7 @@
 //! Turns RFC 3339 text into Unix milliseconds and back. It never reads a clock, and knows no
 //! moment before 1970 or after 9999.
 
+use bytes::Bytes;
 use gristmill_engine::Instant;
 
 const DAY_MS: u64 = 86_400_000;
@@ -43,6 +44,26 @@ pub(crate) fn format(moment: Instant) -> String {
     let (hour, minute) = (rest / 3_600_000, rest / 60_000 % 60);
     let (second, millis) = (rest / 1_000 % 60, rest % 1_000);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// The text of a moment, kept for the many events of one millisecond.
+#[derive(Debug, Default)]
+pub(crate) struct Stamp {
+    kept: Option<(Instant, Bytes)>,
+}
+
+impl Stamp {
+    /// `moment` as [`format()`] has it.
+    pub(crate) fn text(&mut self, moment: Instant) -> Bytes {
+        match &self.kept {
+            Some((at, text)) if *at == moment => text.clone(),
+            _ => {
+                let text = Bytes::from(format(moment));
+                self.kept = Some((moment, text.clone()));
+                text
+            }
+        }
+    }
 }
 
 fn digits(bytes: &[u8], from: usize, count: usize) -> Option<u64> {

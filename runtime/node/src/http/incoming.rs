@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
+use bytestring::ByteString;
+use gristmill_store::Header;
 use serde_json::value::RawValue;
 
 use super::error::ApiError;
@@ -12,6 +14,9 @@ use crate::envelope::{CloudEvent, Invalid, Reading, structured};
 
 /// Prefix of request headers that become headers of the record, without it.
 const FURTHER: &str = "x-header-";
+
+/// Header of the media type.
+const CONTENT_TYPE: ByteString = ByteString::from_static("content-type");
 
 /// One event as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,7 +26,7 @@ pub(super) struct Incoming {
     /// Extension `partitionkey`.
     pub(super) partition_key: Option<String>,
     /// Headers of the record to be.
-    pub(super) headers: Vec<(String, Bytes)>,
+    pub(super) headers: Vec<Header>,
     /// The data; `None` where there is none, which makes a tombstone.
     pub(super) payload: Option<Bytes>,
 }
@@ -60,7 +65,7 @@ fn media_type(headers: &HeaderMap) -> Result<&str, ApiError> {
 }
 
 /// Trace context and further headers: those every event of the request gets.
-fn common_headers(headers: &HeaderMap) -> Result<Vec<(String, Bytes)>, ApiError> {
+fn common_headers(headers: &HeaderMap) -> Result<Vec<Header>, ApiError> {
     let mut common = Vec::new();
     for (name, value) in headers {
         let kept = match name.as_str() {
@@ -73,7 +78,7 @@ fn common_headers(headers: &HeaderMap) -> Result<Vec<(String, Bytes)>, ApiError>
                 _ => continue,
             },
         };
-        common.push((kept.to_owned(), Bytes::copy_from_slice(value.as_bytes())));
+        common.push((kept.into(), Bytes::copy_from_slice(value.as_bytes())));
     }
     Ok(common)
 }
@@ -90,7 +95,7 @@ fn from_binary(
     headers: &HeaderMap,
     media: &str,
     body: Bytes,
-    common: Vec<(String, Bytes)>,
+    common: Vec<Header>,
 ) -> Result<Incoming, ApiError> {
     let mut reading = Reading::keeping();
     let mut is_cloud_event = false;
@@ -109,24 +114,24 @@ fn from_binary(
         Incoming::default()
     };
     if !media.is_empty() {
-        incoming.headers.push(("content-type".to_owned(), Bytes::from(media.to_owned())));
+        incoming.headers.push((CONTENT_TYPE, Bytes::from(media.to_owned())));
     }
     incoming.headers.extend(common);
     Ok(Incoming { payload, ..incoming })
 }
 
-fn from_structured(json: &Bytes, common: &[(String, Bytes)]) -> Result<Incoming, Invalid> {
+fn from_structured(json: &Bytes, common: &[Header]) -> Result<Incoming, Invalid> {
     let (event, data) = structured(json, Reading::keeping())?;
     let mut incoming = record(&event);
     let media = event.content_type.as_deref().or(data.is_some().then_some("application/json"));
     if let Some(media) = media {
-        incoming.headers.push(("content-type".to_owned(), Bytes::from(media.to_owned())));
+        incoming.headers.push((CONTENT_TYPE, Bytes::from(media.to_owned())));
     }
     incoming.headers.extend_from_slice(common);
     Ok(Incoming { payload: data, ..incoming })
 }
 
-fn from_batch(body: &Bytes, common: &[(String, Bytes)]) -> Result<Vec<Incoming>, ApiError> {
+fn from_batch(body: &Bytes, common: &[Header]) -> Result<Vec<Incoming>, ApiError> {
     let items: Vec<&RawValue> = serde_json::from_slice(body)
         .map_err(|error| ApiError::json("the batch, a JSON array of CloudEvents", error))?;
     let mut events = Vec::with_capacity(items.len());
@@ -149,7 +154,7 @@ fn from_batch(body: &Bytes, common: &[(String, Bytes)]) -> Result<Vec<Incoming>,
 /// The event in binary mode, without its data and media type.
 fn record(event: &CloudEvent<'_>) -> Incoming {
     let header = |(name, value): &(Cow<'_, str>, Cow<'_, str>)| {
-        (format!("ce_{name}"), Bytes::from(value.clone().into_owned()))
+        (format!("ce_{name}").into(), Bytes::from(value.clone().into_owned()))
     };
     Incoming {
         id: Some(event.id.clone().into_owned()),

@@ -97,7 +97,7 @@ async fn append(
 
 fn placed(topic: &Topic, id: Option<String>, partition: u32, offset: Offset) -> Placed {
     let Offset(offset) = offset;
-    let topic = topic.name.clone();
+    let topic = topic.name.to_string();
     // The id that readers will see where the producer gave none.
     let id = id.unwrap_or_else(|| format!("{topic}/{partition}/{offset}"));
     Placed { topic, partition, offset, id }
@@ -134,7 +134,7 @@ fn pointed(topic: &Topic, pointer: &Pointer, event: &Incoming) -> Option<String>
         offset: Offset(0),
         timestamp: Instant(0),
         key: None,
-        headers: Vec::new(),
+        headers: [].into(),
         payload: event.payload.clone(),
     };
     let record = Record { topic: &topic.name, partition: 0, offset: 0, stored: &stored };

@@ -293,7 +293,7 @@ mod tests {
         let last_word: LastWord = Arc::default();
         let topic = Topic {
             id: TopicId(1),
-            name: "orders".to_owned(),
+            name: "orders".into(),
             partitions: 1,
             retention: gristmill_store::Retention::default(),
             compacted: false,

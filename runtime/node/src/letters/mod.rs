@@ -139,10 +139,10 @@ pub(crate) fn select(
         let done = Done::read(&shared.store, &topic)?;
         for partition in 0..topic.partitions {
             let mut from = match after {
-                Some(after) if (&topic.name, partition) < (&after.topic, after.partition) => {
+                Some(after) if (&*topic.name, partition) < (&*after.topic, after.partition) => {
                     continue;
                 }
-                Some(after) if (&topic.name, partition) == (&after.topic, after.partition) => {
+                Some(after) if (&*topic.name, partition) == (&*after.topic, after.partition) => {
                     Offset(after.offset).next()
                 }
                 _ => Offset(0),
@@ -172,7 +172,7 @@ pub(crate) fn select(
 fn letter(topic: &Topic, partition: u32, stored: Stored, done: &Done) -> Option<Letter> {
     let offset = stored.offset.0;
     Some(Letter {
-        id: LetterId { topic: topic.name.clone(), partition, offset },
+        id: LetterId { topic: topic.name.to_string(), partition, offset },
         view: DeadLetterView::read(&stored.headers)?,
         is_redriven: done.contains(partition, offset),
         stored,

@@ -52,7 +52,7 @@ pub(crate) async fn rehearse(
     for letter in select(shared, status, selection, (None, limit))? {
         let Letter { id, view, mut stored, .. } = letter;
         let Some(headers) = envelope::redrive_headers(&stored.headers, &[]) else { continue };
-        stored.headers = headers;
+        stored.headers = headers.into();
         let partition = PartitionId(view.partition);
         let outcome = match rehearsal(shared, binding, partition, stored) {
             Ok((request, world)) => Arc::clone(&runner).call(request, world).await.result,

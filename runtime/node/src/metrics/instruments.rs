@@ -184,7 +184,8 @@ impl PluginInstruments {
             busy: made.durations(
                 "gristmill_plugin_busy_seconds_total",
                 PLUGIN,
-                "Time attempts held their worker: guest code, host calls and instantiation",
+                "Time attempts held their worker: guest code, host calls, making and ending \
+                 instances",
             ),
             fuel: made.counters(
                 "gristmill_plugin_fuel_total",
@@ -210,6 +211,7 @@ impl PluginInstruments {
 #[derive(Debug)]
 pub(super) struct StorageInstruments {
     pub(super) checkpoint_duration: HistogramVec,
+    pub(super) worker_time: CounterVec,
     pub(super) dedupe_evicted: IntCounterVec,
     pub(super) state_bytes: IntGaugeVec,
     pub(super) disk_bytes: IntGaugeVec,
@@ -225,6 +227,11 @@ impl StorageInstruments {
                 NONE,
                 "Time from handing a checkpoint to the store to its being durable",
                 &SECONDS,
+            ),
+            worker_time: made.durations(
+                "gristmill_store_worker_seconds_total",
+                NONE,
+                "Time workers spent in the store, besides what handlers asked of it",
             ),
             dedupe_evicted: made.counters(
                 "gristmill_dedupe_evicted_early_total",

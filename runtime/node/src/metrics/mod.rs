@@ -4,12 +4,14 @@
 mod catalogue;
 mod collectors;
 mod instruments;
+mod meter;
 mod subscription;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytestring::ByteString;
 use gristmill_engine::{Figures, Instant};
 use gristmill_store::{Figures as StoreFigures, Space};
 use prometheus::{IntGaugeVec, Registry, TextEncoder};
@@ -19,6 +21,7 @@ use self::collectors::{Borrowed, Process};
 use self::instruments::{
     EventInstruments, HeldInstruments, PluginInstruments, StorageInstruments, SurfaceInstruments,
 };
+pub(crate) use self::meter::Meter;
 use self::subscription::clamp;
 pub(crate) use self::subscription::{Outcome, SubscriptionMetrics};
 
@@ -93,9 +96,9 @@ impl Metrics {
         &self,
         name: &str,
         plugin: &str,
-        topics: &[Arc<str>],
-    ) -> SubscriptionMetrics {
-        SubscriptionMetrics::new(self, name, plugin, topics)
+        topics: &[ByteString],
+    ) -> Arc<SubscriptionMetrics> {
+        Arc::new(SubscriptionMetrics::new(self, name, plugin, topics))
     }
 
     /// A plugin's version took over.
@@ -121,6 +124,11 @@ impl Metrics {
     /// A checkpoint is durable.
     pub(crate) fn checkpointed(&self, took: Duration) {
         self.storage.checkpoint_duration.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
+    }
+
+    /// Workers spent this time in the store.
+    pub(crate) fn stored(&self, time: Duration) {
+        self.storage.worker_time.with_label_values::<&str>(&[]).inc_by(time.as_secs_f64());
     }
 
     /// Sets what the engines hold of a subscription: the sum over all workers, the oldest of all.

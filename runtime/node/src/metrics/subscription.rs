@@ -1,14 +1,13 @@
-//! Owns the instruments of one subscription, looked up once: counting an event touches atomics and
-//! no table of labels.
+//! Owns the instruments of one subscription, looked up once: counting touches no table of labels.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gristmill_engine::{FailureClass, Instant, Millis};
-use gristmill_plugin_host::Usage;
+use bytestring::ByteString;
+use gristmill_engine::{FailureClass, Millis};
 use prometheus::{Counter, Histogram, IntCounter, IntGauge};
 
-use super::Metrics;
+use super::{Meter, Metrics};
 use crate::envelope::class_name;
 
 const CLASSES: [FailureClass; 8] = [
@@ -52,32 +51,32 @@ impl Outcome {
     }
 }
 
-/// The instruments of one subscription and its plugin. Get one from [`Metrics::subscription`] and
-/// keep it.
+/// The instruments of one subscription and its plugin. Get them from [`Metrics::subscription`] and
+/// keep them.
 #[derive(Debug)]
 pub(crate) struct SubscriptionMetrics {
-    consumed: BTreeMap<Arc<str>, IntCounter>,
-    completed: BTreeMap<Outcome, IntCounter>,
-    attempts_succeeded: IntCounter,
+    pub(super) consumed: BTreeMap<ByteString, IntCounter>,
+    pub(super) completed: BTreeMap<Outcome, IntCounter>,
+    pub(super) attempts_succeeded: IntCounter,
     attempts_failed: BTreeMap<FailureClass, IntCounter>,
     dead_letters: BTreeMap<FailureClass, IntCounter>,
-    process_duration: Histogram,
-    queue_wait: Histogram,
-    end_to_end: Histogram,
+    pub(super) process_duration: Histogram,
+    pub(super) queue_wait: Histogram,
+    pub(super) end_to_end: Histogram,
     timer_lateness: Histogram,
-    emissions: IntCounter,
-    dedupe_hits: IntCounter,
+    pub(super) emissions: IntCounter,
+    pub(super) dedupe_hits: IntCounter,
     stale: IntCounter,
     skipped: IntCounter,
-    last_processed: IntGauge,
-    busy: Counter,
-    fuel: IntCounter,
+    pub(super) last_processed: IntGauge,
+    pub(super) busy: Counter,
+    pub(super) fuel: IntCounter,
     traps: IntCounter,
-    memory: IntGauge,
+    pub(super) memory: IntGauge,
 }
 
 impl SubscriptionMetrics {
-    pub(super) fn new(metrics: &Metrics, name: &str, plugin: &str, topics: &[Arc<str>]) -> Self {
+    pub(super) fn new(metrics: &Metrics, name: &str, plugin: &str, topics: &[ByteString]) -> Self {
         let counter = |vec: &prometheus::IntCounterVec| vec.with_label_values(&[name]);
         let gauge = |vec: &prometheus::IntGaugeVec| vec.with_label_values(&[name]);
         let histogram = |vec: &prometheus::HistogramVec| vec.with_label_values(&[name]);
@@ -86,8 +85,8 @@ impl SubscriptionMetrics {
         let per_class = |make: &dyn Fn(&str) -> IntCounter| {
             CLASSES.into_iter().map(|class| (class, make(class_name(class)))).collect()
         };
-        let consumed = |topic: &Arc<str>| {
-            (Arc::clone(topic), metrics.events.consumed.with_label_values(&[name, &**topic]))
+        let consumed = |topic: &ByteString| {
+            (topic.clone(), metrics.events.consumed.with_label_values(&[name, &**topic]))
         };
         let completed = |outcome: Outcome| {
             (outcome, metrics.events.completed.with_label_values(&[name, outcome.name()]))
@@ -116,25 +115,9 @@ impl SubscriptionMetrics {
         }
     }
 
-    /// An event of `topic` was handed to the engine.
-    pub(crate) fn consumed(&self, topic: &str) {
-        if let Some(counter) = self.consumed.get(topic) {
-            counter.inc();
-        }
-    }
-
-    /// An event reached its terminal outcome durably, `age` after its record's timestamp.
-    pub(crate) fn completed(&self, outcome: Outcome, now: Instant, age: Millis) {
-        if let Some(counter) = self.completed.get(&outcome) {
-            counter.inc();
-        }
-        if outcome == Outcome::Duplicate {
-            self.dedupe_hits.inc();
-        }
-        if outcome == Outcome::Committed {
-            self.end_to_end.observe(seconds(age));
-        }
-        self.last_processed.set(clamp(now.0 / 1_000));
+    /// Counts of one worker, told to these now and then.
+    pub(crate) fn meter(self: &Arc<Self>) -> Meter {
+        Meter::new(self)
     }
 
     /// An event became a dead letter.
@@ -144,45 +127,19 @@ impl SubscriptionMetrics {
         }
     }
 
-    /// An attempt ended, with the class of its failure where it failed.
-    pub(crate) fn attempted(&self, failure: Option<FailureClass>, took: std::time::Duration) {
-        match failure {
-            None => self.attempts_succeeded.inc(),
-            Some(class) => {
-                if let Some(counter) = self.attempts_failed.get(&class) {
-                    counter.inc();
-                }
-            }
+    /// An attempt failed.
+    pub(super) fn failed(&self, class: FailureClass) {
+        if let Some(counter) = self.attempts_failed.get(&class) {
+            counter.inc();
         }
-        if failure == Some(FailureClass::Trap) {
+        if class == FailureClass::Trap {
             self.traps.inc();
         }
-        self.process_duration.observe(took.as_secs_f64());
-    }
-
-    /// What an attempt used of its sandbox.
-    pub(crate) fn used(&self, usage: &Usage) {
-        let peak = clamp(usage.memory_bytes_peak);
-        if peak > self.memory.get() {
-            self.memory.set(peak);
-        }
-        self.busy.inc_by(usage.busy.as_secs_f64());
-        self.fuel.inc_by(usage.fuel.unwrap_or(0));
-    }
-
-    /// An attempt began `wait` after its event was read.
-    pub(crate) fn waited(&self, wait: Millis) {
-        self.queue_wait.observe(seconds(wait));
     }
 
     /// A timer began `late` after it was due.
     pub(crate) fn timer_fired(&self, late: Millis) {
         self.timer_lateness.observe(seconds(late));
-    }
-
-    /// Emissions of an event were staged with its checkpoint.
-    pub(crate) fn emitted(&self, count: usize) {
-        self.emissions.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// An input or checkpoint of an older generation was dropped.
@@ -196,7 +153,7 @@ impl SubscriptionMetrics {
     }
 }
 
-fn seconds(span: Millis) -> f64 {
+pub(super) fn seconds(span: Millis) -> f64 {
     std::time::Duration::from_millis(span.0).as_secs_f64()
 }
 

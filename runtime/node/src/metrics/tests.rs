@@ -1,7 +1,6 @@
 //! Tests of the instruments: that they show what was counted and that the documentation lists
 //! exactly what there is.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_engine::{Bytes, FailureClass, Figures, Instant, Millis};
@@ -41,18 +40,19 @@ fn names_follow_the_rules() {
 #[test]
 fn a_subscriptions_life_is_counted() {
     let metrics = Metrics::new();
-    let one = metrics.subscription("ordering", "shop", &[Arc::from("orders")]);
+    let instruments = metrics.subscription("ordering", "shop", &["orders".into()]);
+    let (one, two) = (instruments.meter(), instruments.meter());
     one.consumed("orders");
-    one.consumed("orders");
+    two.consumed("orders");
     one.consumed("a topic it does not read");
     one.attempted(None, Duration::from_micros(300));
     one.attempted(Some(FailureClass::Trap), Duration::from_secs(20));
     one.completed(Outcome::Committed, Instant(7_000), Millis(30));
     one.completed(Outcome::Duplicate, Instant(8_999), Millis(0));
     one.completed(Outcome::DeadLettered, Instant(8_999), Millis(0));
-    one.dead_lettered(FailureClass::Trap);
+    instruments.dead_lettered(FailureClass::Trap);
     one.waited(Millis(2));
-    one.timer_fired(Millis(40_000));
+    instruments.timer_fired(Millis(40_000));
     one.emitted(3);
     let used = |memory_bytes_peak, fuel| Usage {
         memory_bytes_peak,
@@ -65,6 +65,8 @@ fn a_subscriptions_life_is_counted() {
     let oldest_parked = Some(Instant(5_500));
     let figures = Figures { lanes_active: 4, oldest_parked, ..Figures::default() };
     metrics.set_figures("ordering", &figures);
+    one.tell();
+    drop(two);
     assert_shows(
         &metrics,
         &[

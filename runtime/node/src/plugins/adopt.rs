@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytestring::ByteString;
 use gristmill_config::{Clock, Manifest, Problem, Source as Document, SubscriptionConfig};
 use gristmill_engine::Version;
 use gristmill_plugin_host::{Grants, Limits, Plugin, Runner, RunnerSettings};
@@ -110,13 +111,13 @@ pub(super) fn bind(
         topics::ensure(shared, redrive_spec(&config.name, partitions)).map_err(use_store)?;
     sources.push(Source {
         topic: redrive.id,
-        name: Arc::from(redrive.name.as_str()),
+        name: redrive.name.clone(),
         incarnation: redrive.incarnation(),
         partitions: redrive.partitions,
         dead_letters: None,
         is_redrive: true,
     });
-    let names: Vec<Arc<str>> = sources.iter().map(|it| Arc::clone(&it.name)).collect();
+    let names: Vec<ByteString> = sources.iter().map(|it| it.name.clone()).collect();
     let metrics = shared.metrics.subscription(&config.name, &candidate.manifest.name, &names);
     Ok(Arc::new(Binding {
         subscription,
@@ -127,7 +128,7 @@ pub(super) fn bind(
         rules: EnvelopeRules::new(&config.envelope),
         runner,
         metrics,
-        event_source: Arc::from(format!("/{}/{}", shared.config.name, config.name)),
+        event_source: format!("/{}/{}", shared.config.name, config.name).into(),
         config: config.clone(),
         sources,
     }))
@@ -144,7 +145,7 @@ fn source(
     };
     Ok(Source {
         topic: topic.id,
-        name: Arc::from(topic.name.as_str()),
+        name: topic.name.clone(),
         incarnation: topic.incarnation(),
         partitions: topic.partitions,
         dead_letters,

@@ -1,6 +1,7 @@
 //! Binds subscriptions to this worker and loads what is durable about their partitions. Which
 //! offset reading starts at is the engine's decision; this only brings the figures.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use gristmill_config::Start;
@@ -21,7 +22,9 @@ impl Worker {
     pub(super) fn bind(&mut self, binding: Arc<Binding>, is_paused: bool) -> Result<(), Error> {
         let (subscription, version) = (binding.subscription, binding.version);
         let runner = Runner::new(&self.shared.plugins, &binding.plugin, binding.runner.clone())?;
-        let bound = Bound { binding: Arc::clone(&binding), runner };
+        let meter = Rc::new(binding.metrics.meter());
+        let bound = Bound { binding: Arc::clone(&binding), runner, meter: Rc::clone(&meter) };
+        self.meters.entry(subscription).or_insert(meter);
         self.versions.insert((subscription, version), bound);
         let policy = Box::new(binding.config.policy());
         let Some(current) = self.current.get(&subscription).map(Arc::clone) else {
@@ -117,10 +120,11 @@ impl Worker {
     /// New attempts use `version` from here on, and what is read is decoded by its rules.
     pub(super) fn activate(&mut self, subscription: SubscriptionId, version: Version) {
         let Some(bound) = self.versions.get(&(subscription, version)) else { return };
-        let binding = Arc::clone(&bound.binding);
+        let (binding, meter) = (Arc::clone(&bound.binding), Rc::clone(&bound.meter));
         for (_, part) in self.parts.range_mut(span(subscription)) {
             part.binding = Arc::clone(&binding);
         }
+        self.meters.insert(subscription, meter);
         // Older versions stay until the attempts that run on them have ended: those hold the
         // runner themselves, so the entries can go now.
         self.versions.retain(|(of, other), _| *of != subscription || *other >= version);

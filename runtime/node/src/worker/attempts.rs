@@ -1,7 +1,7 @@
 //! Runs attempts: finds the event's bytes, calls the plugin, hands the outcome to the engine. It
 //! never decides whether or when an attempt is made.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use gristmill_store::{Parked, Scope, Topic};
 
 use super::part::{Content, Held, Slot};
 use super::world::AttemptWorld;
-use super::{Worker, request};
+use super::{Map, Worker, request};
 use crate::Error;
 use crate::binding::Binding;
 
@@ -38,14 +38,26 @@ pub(super) struct Invocation {
 /// The end of an attempt, or nothing where it was cancelled.
 pub(super) type Ended = Option<(Invocation, Finished)>;
 
+/// The call of a plugin.
+type Call = Pin<Box<dyn Future<Output = Finished>>>;
+
+/// Attempts that end in one round before the worker looks at its commands again: about two
+/// milliseconds of them.
+const ENDED_MAX: u32 = 128;
+
 /// The attempts of one worker: those that run, and the effects of those that succeeded and are
 /// not staged yet.
 #[derive(Default)]
 pub(super) struct Attempts {
-    running: FuturesUnordered<Pin<Box<dyn Future<Output = Ended>>>>,
-    handles: HashMap<AttemptId, AbortHandle>,
-    succeeded: HashMap<AttemptId, Succeeded>,
+    /// Not begun yet, in order. Most end when they are polled once, and then cost no more.
+    fresh: VecDeque<(Invocation, Call)>,
+    /// Begun, and waiting for something.
+    waiting: FuturesUnordered<Waiting>,
+    handles: Map<AttemptId, AbortHandle>,
+    succeeded: Map<AttemptId, Succeeded>,
 }
+
+type Waiting = Pin<Box<dyn Future<Output = Ended>>>;
 
 /// Effects of an attempt, waiting for the engine to stage them.
 pub(super) struct Succeeded {
@@ -57,40 +69,57 @@ pub(super) struct Succeeded {
 }
 
 impl Attempts {
-    fn start(&mut self, invocation: Invocation, call: impl Future<Output = Finished> + 'static) {
-        let (handle, registration) = AbortHandle::new_pair();
-        self.handles.insert(invocation.attempt, handle);
-        self.running.push(Box::pin(async move {
-            match Abortable::new(call, registration).await {
-                Ok(finished) => Some((invocation, finished)),
-                Err(Aborted) => None,
-            }
-        }));
-    }
-
     /// Interrupts an attempt; dropping its future ends the guest.
     pub(super) fn cancel(&mut self, attempt: AttemptId) {
-        if let Some(handle) = self.handles.remove(&attempt) {
-            handle.abort();
+        match self.handles.remove(&attempt) {
+            Some(handle) => handle.abort(),
+            None => self.fresh.retain(|(invocation, _)| invocation.attempt != attempt),
         }
         self.succeeded.remove(&attempt);
     }
 
-    /// The next attempt that ends; never, while none runs.
+    /// The next attempt that ends of those that wait; never, while none does.
     pub(super) async fn next(&mut self) -> Ended {
-        match self.running.next().await {
+        match self.waiting.next().await {
             Some(ended) => ended,
             None => std::future::pending().await,
         }
     }
 
-    /// An attempt that has ended already, or ends when polled once.
+    /// One of those that wait that has ended already, or ends when polled once.
     async fn next_ready(&mut self) -> Option<Ended> {
-        poll_fn(|context| match self.running.poll_next_unpin(context) {
+        poll_fn(|context| match self.waiting.poll_next_unpin(context) {
             Poll::Ready(ended) => Poll::Ready(ended),
             Poll::Pending => Poll::Ready(None),
         })
         .await
+    }
+
+    /// Begins attempts until one ends at once.
+    async fn next_fresh(&mut self) -> Option<Ended> {
+        poll_fn(|context| {
+            while let Some((invocation, mut call)) = self.fresh.pop_front() {
+                match call.as_mut().poll(context) {
+                    Poll::Ready(finished) => {
+                        return Poll::Ready(Some(Some((invocation, finished))));
+                    }
+                    Poll::Pending => self.wait(invocation, call),
+                }
+            }
+            Poll::Ready(None)
+        })
+        .await
+    }
+
+    fn wait(&mut self, invocation: Invocation, call: Call) {
+        let (handle, registration) = AbortHandle::new_pair();
+        self.handles.insert(invocation.attempt, handle);
+        self.waiting.push(Box::pin(async move {
+            match Abortable::new(call, registration).await {
+                Ok(finished) => Some((invocation, finished)),
+                Err(Aborted) => None,
+            }
+        }));
     }
 
     /// Takes the effects of an attempt that is being staged.
@@ -100,10 +129,16 @@ impl Attempts {
 }
 
 impl Worker {
-    /// Runs guests until each has ended or waits. True when any ended.
+    /// Runs guests: those that waited and can go on, then some of those that have not begun. True
+    /// when any ended.
     pub(super) async fn reap(&mut self) -> Result<bool, Error> {
         let mut has_ended = false;
         while let Some(ended) = self.attempts.next_ready().await {
+            self.finish(ended)?;
+            has_ended = true;
+        }
+        for _ in 0..ENDED_MAX {
+            let Some(ended) = self.attempts.next_fresh().await else { break };
             self.finish(ended)?;
             has_ended = true;
         }
@@ -114,10 +149,7 @@ impl Worker {
     pub(super) fn finish(&mut self, ended: Ended) -> Result<(), Error> {
         let Some((invocation, finished)) = ended else { return Ok(()) };
         let attempt = invocation.attempt;
-        // An attempt cancelled in the moment it ended: the engine no longer waits for it.
-        if self.attempts.handles.remove(&attempt).is_none() {
-            return Ok(());
-        }
+        self.attempts.handles.remove(&attempt);
         self.measure(&invocation, &finished);
         let outcome = match finished.result {
             Ok(effects) => self.succeed(&invocation, effects),
@@ -188,7 +220,7 @@ impl Worker {
             let request =
                 request::request(&bound.binding, invocation.partition.0, slot, invocation.number)?;
             let now = self.shared.clock.now();
-            Self::measure_wait(&bound.binding, &slot.content, slot.since, now);
+            Self::measure_wait(&bound.meter, &slot.content, slot.since, now);
             let world = AttemptWorld {
                 shared: Arc::clone(&self.shared),
                 binding: Arc::clone(&bound.binding),
@@ -202,7 +234,7 @@ impl Worker {
             Ok(Arc::clone(&bound.runner).call(request, Box::new(world)))
         });
         match call {
-            Ok(call) => self.attempts.start(invocation, call),
+            Ok(call) => self.attempts.fresh.push_back((invocation, Box::pin(call))),
             Err(failure) => {
                 let outcome = self.fail(&invocation, failure);
                 let attempt = invocation.attempt;

@@ -1,10 +1,13 @@
 //! Writes the dead letter of an event the engine gave up on. Which events those are is decided
 //! there; this only says everything that is known about it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use bytestring::ByteString;
 use gristmill_engine::{EventRef, FailureClass, Instant, PartitionId};
 use gristmill_plugin_host::Failure;
-use gristmill_store::{Append, TimerRecord};
+use gristmill_store::{Append, Header, TimerRecord};
 
 use super::Worker;
 use super::part::{Content, Held, Slot};
@@ -51,9 +54,9 @@ impl Worker {
 fn letters_of(binding: &Binding, content: &Content) -> Option<DeadLetters> {
     let name = match content {
         Content::Record(held) => held.origin.topic.clone(),
-        Content::Timer(timer) => TimerContext::read(timer).topic,
+        Content::Timer(timer) => TimerContext::read(timer).topic.into(),
     };
-    let source = binding.sources.iter().find(|source| *source.name == *name);
+    let source = binding.sources.iter().find(|source| source.name == name);
     // An event of a topic the subscription no longer reads goes with those of its first topic.
     source.or_else(|| binding.sources.first())?.dead_letters
 }
@@ -65,7 +68,7 @@ struct Remains<'a> {
     event_id: String,
     timestamp: Instant,
     key: Option<Bytes>,
-    headers: Vec<(String, Bytes)>,
+    headers: Arc<[Header]>,
     payload: Option<Bytes>,
 }
 
@@ -104,7 +107,7 @@ fn compose(
         first_failure: death.first_failure,
         last_failure: death.last_failure,
         event_id: &remains.event_id,
-        trace_parent: slot.told.trace_parent.as_deref(),
+        trace_parent: slot.handled.as_ref().and_then(|(_, it)| it.trace_parent()).map(|it| &**it),
         origin: remains.origin,
         timer: remains.timer,
     };
@@ -131,7 +134,7 @@ fn of_record<'a>(binding: &Binding, slot: &Slot, held: &'a Held) -> Remains<'a> 
         event_id: event_id(binding, slot, held),
         timestamp: held.stored.timestamp,
         key: held.stored.key.clone(),
-        headers: held.stored.headers.clone(),
+        headers: Arc::clone(&held.stored.headers),
         payload: held.stored.payload.clone(),
     }
 }
@@ -154,8 +157,8 @@ fn of_timer<'a>(timer: &'a TimerRecord, context: &'a TimerContext) -> Remains<'a
 
 /// The event's id: known from its call, else read from the envelope, else made from its place.
 fn event_id(binding: &Binding, slot: &Slot, held: &Held) -> String {
-    if !slot.told.event_id.is_empty() {
-        return slot.told.event_id.to_string();
+    if let Some((_, handled)) = &slot.handled {
+        return handled.id().to_string();
     }
     match envelope::identify(&binding.rules, &held.record()) {
         Ok(identity) => identity.id.into_owned(),
@@ -167,15 +170,16 @@ fn event_id(binding: &Binding, slot: &Slot, held: &Held) -> String {
 }
 
 /// What a timer inherited, as headers: its dead letter has no record to take them from.
-fn timer_headers(context: &TimerContext) -> Vec<(String, Bytes)> {
-    let text =
-        |name: &str, value: &str| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()));
+fn timer_headers(context: &TimerContext) -> Arc<[Header]> {
+    let text = |name: &'static str, value: &str| {
+        (ByteString::from_static(name), Bytes::copy_from_slice(value.as_bytes()))
+    };
     let mut headers =
         vec![text(SET_BY, &context.set_by), text(CORRELATION, &context.correlation_id)];
     if let Some(parent) = &context.trace_parent {
         headers.push(text("traceparent", parent));
     }
-    headers
+    headers.into()
 }
 
 /// Why an event that was never attempted was given up on.

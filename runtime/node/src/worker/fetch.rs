@@ -2,12 +2,13 @@
 //! bytes stay here. When reading stops and goes on is the engine's decision.
 
 use std::sync::Arc;
+use std::time::Instant as Moment;
 
 use gristmill_engine::{
     Bytes as Size, EventRef, Fetched, Generation, Input, Offset, PartitionId, Position,
     SubscriptionId, TopicId, Verdict,
 };
-use gristmill_plugin_host::Failure;
+use gristmill_plugin_host::{Failure, Handled};
 use gristmill_store::{ReadLimit, Scope, Stored};
 
 use super::Worker;
@@ -31,6 +32,8 @@ struct Look {
     id: Option<gristmill_engine::IdHash>,
     verdict: Verdict,
     failure: Option<Failure>,
+    /// As its handler is given it.
+    handled: Option<Handled>,
 }
 
 impl Worker {
@@ -91,7 +94,9 @@ impl Worker {
         let Some(cursor) = self.cursor(id, None) else { return Ok(false) };
         let Some(from) = cursor.next.filter(|_| !cursor.is_paused) else { return Ok(false) };
         let limit = ReadLimit { events: READ_EVENTS_MAX, bytes: READ_BYTES_MAX };
+        let began = Moment::now();
         let read = self.shared.store.read(topic, partition, from, limit)?;
+        self.tally.stored(began);
         let Some(last) = read.last().map(|stored| stored.offset) else { return Ok(false) };
         if let Some(cursor) = self.cursor(id, None) {
             cursor.next = Some(last.next());
@@ -121,13 +126,17 @@ impl Worker {
         let subscription = binding.subscription;
         let scope = Scope { subscription, partition: position.partition };
         let size = stored_size(&stored);
-        binding.metrics.consumed(&source.name);
+        if let Some(meter) = self.meters.get(&subscription) {
+            meter.consumed(&source.name);
+        }
         let held = Held::new(&source.name, position, stored);
-        let Look { id, verdict, failure } = look(binding, &self.shared.hasher, &held);
+        let Look { id, verdict, failure, handled } = look(binding, &self.shared.hasher, &held);
+        let began = Moment::now();
         let mark = match id {
             Some(id) => self.shared.store.mark(scope, id)?,
             None => None,
         };
+        self.tally.stored(began);
         let fetched = Fetched {
             subscription,
             generation,
@@ -141,6 +150,7 @@ impl Worker {
         };
         let mut slot = Slot::new(Content::Record(Arc::new(held)), self.shared.clock.now());
         slot.failure = failure;
+        slot.handled = handled.map(|handled| (binding.version, handled));
         if let Some(part) = self.parts.get_mut(&(subscription, position.partition)) {
             // One that is parked may have been loaded for its attempt: what that knows stays.
             part.slots.entry(EventRef::Record(position)).or_insert(slot);
@@ -149,22 +159,26 @@ impl Worker {
     }
 }
 
-/// Reads the envelope as far as filter and deduplication need.
+/// Reads the envelope: who the event is, whether the filter wants it, and all a handler is given.
 fn look(binding: &Binding, hasher: &Hasher128, held: &Held) -> Look {
     if held.origin.timer.is_some() {
         // A redriven timer is no event of a topic: it has no envelope and no id.
-        return Look { id: None, verdict: Verdict::Accepted, failure: None };
+        return Look { id: None, verdict: Verdict::Accepted, failure: None, handled: None };
     }
-    let identity = match envelope::identify(&binding.rules, &held.record()) {
-        Ok(identity) => identity,
+    let decoded = match envelope::decode(&binding.rules, &held.record()) {
+        Ok(decoded) => decoded,
         Err(invalid) => {
             let failure = Some(request::invalid(&invalid));
-            return Look { id: None, verdict: Verdict::Invalid, failure };
+            return Look { id: None, verdict: Verdict::Invalid, failure, handled: None };
         }
     };
+    let identity = &decoded.identity;
+    let id = identity.hash(hasher);
     let header = |name: &str| envelope::header(&held.stored.headers, name).map(|value| &value[..]);
     let version = identity.version.as_deref();
-    let is_wanted = binding.config.filter.accepts(&identity.kind, version, header);
-    let verdict = if is_wanted { Verdict::Accepted } else { Verdict::Filtered };
-    Look { id: identity.hash(hasher), verdict, failure: None }
+    if !binding.config.filter.accepts(&identity.kind, version, header) {
+        return Look { id, verdict: Verdict::Filtered, failure: None, handled: None };
+    }
+    let handled = Some(request::event(held, decoded));
+    Look { id, verdict: Verdict::Accepted, failure: None, handled }
 }

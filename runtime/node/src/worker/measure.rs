@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant as Moment;
+use std::time::{Duration, Instant as Moment};
 
 use gristmill_engine::{
     CheckpointId, EventRef, Instant, Observation, Progress, SubscriptionId, Terminal, Version,
@@ -14,14 +14,15 @@ use super::Worker;
 use super::attempts::Invocation;
 use super::part::Content;
 use super::stage::Place;
-use crate::binding::Binding;
-use crate::metrics::Outcome;
+use crate::metrics::{Meter, Outcome};
 use crate::plugins::Inbox;
 
 /// Outcomes of the checkpoints that are not durable yet.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     filling: Vec<Settled>,
+    /// Time in the store since it was last told.
+    store: Duration,
     committing: VecDeque<(CheckpointId, Moment, Vec<Settled>)>,
 }
 
@@ -35,6 +36,11 @@ struct Settled {
 }
 
 impl Tally {
+    /// This worker was in the store since `began`.
+    pub(super) fn stored(&mut self, began: Moment) {
+        self.store = self.store.saturating_add(began.elapsed());
+    }
+
     /// What was counted belongs to `checkpoint`; what follows belongs to the next.
     pub(super) fn close(&mut self, checkpoint: CheckpointId) {
         self.committing.push_back((checkpoint, Moment::now(), std::mem::take(&mut self.filling)));
@@ -44,12 +50,10 @@ impl Tally {
 impl Worker {
     /// An attempt ended.
     pub(super) fn measure(&self, invocation: &Invocation, finished: &Finished) {
-        let version = (invocation.subscription, invocation.version);
-        let Some(bound) = self.versions.get(&version) else { return };
-        let metrics = &bound.binding.metrics;
+        let Some(meter) = self.meters.get(&invocation.subscription) else { return };
         let failure = finished.result.as_ref().err().map(|failure| failure.class);
-        metrics.attempted(failure, finished.usage.wall);
-        metrics.used(&finished.usage);
+        meter.attempted(failure, finished.usage.wall);
+        meter.used(&finished.usage);
     }
 
     /// An event reached its terminal outcome.
@@ -83,8 +87,8 @@ impl Worker {
             }
             self.shared.metrics.checkpointed(began.elapsed());
             for Settled { subscription, outcome, timestamp } in settled {
-                if let Some(binding) = self.current.get(&subscription) {
-                    binding.metrics.completed(outcome, now, now.since(timestamp));
+                if let Some(meter) = self.meters.get(&subscription) {
+                    meter.completed(outcome, now, now.since(timestamp));
                 }
             }
         }
@@ -107,11 +111,17 @@ impl Worker {
     }
 
     /// An attempt begins after its event waited.
-    pub(super) fn measure_wait(binding: &Binding, content: &Content, since: Instant, now: Instant) {
-        binding.metrics.waited(now.since(since));
+    pub(super) fn measure_wait(meter: &Meter, content: &Content, since: Instant, now: Instant) {
+        meter.waited(now.since(since));
         if let Content::Timer(timer) = content {
-            binding.metrics.timer_fired(now.since(timer.entry.due));
+            meter.instruments().timer_fired(now.since(timer.entry.due));
         }
+    }
+
+    /// Tells the instruments what was counted.
+    pub(super) fn tell_meters(&mut self) {
+        self.meters.values().for_each(|meter| meter.tell());
+        self.shared.metrics.stored(std::mem::take(&mut self.tally.store));
     }
 
     /// The engine saw something worth counting.

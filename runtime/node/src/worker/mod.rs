@@ -5,6 +5,7 @@ mod assign;
 mod attempts;
 mod dead_letter;
 mod fetch;
+mod filling;
 mod measure;
 mod overlay;
 mod part;
@@ -14,6 +15,7 @@ mod stage;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +30,13 @@ pub(crate) use self::rehearsal::rehearsal;
 
 use self::attempts::{Attempts, Invocation};
 use self::fetch::CursorId;
+use self::filling::Filling;
 use self::measure::Tally;
 use self::part::Part;
-use self::stage::Filling;
 use crate::Error;
 use crate::binding::Binding;
+use crate::envelope::time::Stamp;
+use crate::metrics::Meter;
 use crate::shared::Shared;
 
 /// What a worker is told from outside. Answers go through the channels inside.
@@ -57,6 +61,10 @@ pub(crate) enum Command {
     Drain,
 }
 
+/// A table on the path of every event. Keys come from outside, so the hash is seeded; it need not
+/// be as strong as the standard library's (source: foldhash's documentation).
+pub(crate) type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// One worker: an engine, the memory of its partitions, and the attempts that run.
 pub(crate) struct Worker {
     index: u32,
@@ -66,11 +74,15 @@ pub(crate) struct Worker {
     commands: mpsc::UnboundedReceiver<Command>,
     sender: mpsc::UnboundedSender<Command>,
     parts: BTreeMap<(SubscriptionId, PartitionId), Part>,
-    versions: HashMap<(SubscriptionId, Version), Bound>,
+    versions: Map<(SubscriptionId, Version), Bound>,
     /// Bindings whose topics differ: they wait until the old partitions are released.
     rebinding: BTreeMap<SubscriptionId, Arc<Binding>>,
     /// The version each subscription uses now.
     current: BTreeMap<SubscriptionId, Arc<Binding>>,
+    /// What was counted of each subscription since it was last told.
+    meters: BTreeMap<SubscriptionId, Rc<Meter>>,
+    /// The moment of the last emission, as its header has it.
+    stamp: Stamp,
     /// Cursors that may have something to read.
     readable: BTreeSet<CursorId>,
     attempts: Attempts,
@@ -89,6 +101,7 @@ pub(crate) struct Worker {
 struct Bound {
     binding: Arc<Binding>,
     runner: Arc<Runner>,
+    meter: Rc<Meter>,
 }
 
 impl Worker {
@@ -107,9 +120,11 @@ impl Worker {
             sender: channel.0,
             commands: channel.1,
             parts: BTreeMap::new(),
-            versions: HashMap::new(),
+            versions: Map::default(),
             rebinding: BTreeMap::new(),
             current: BTreeMap::new(),
+            meters: BTreeMap::new(),
+            stamp: Stamp::default(),
             readable: BTreeSet::new(),
             attempts: Attempts::default(),
             filling: Filling::default(),
@@ -143,6 +158,7 @@ impl Worker {
                 // Lets timers and sockets of waiting guests make progress between rounds.
                 tokio::task::yield_now().await;
             } else {
+                self.tell_meters();
                 self.rest().await?;
             }
         }
@@ -188,6 +204,7 @@ impl Worker {
                     part.lock_overlay().committed(checkpoint);
                 }
                 self.count_committed(checkpoint);
+                self.tell_meters();
                 self.feed(Input::Committed { checkpoint })
             }
             Command::StorageLow(is_low) => self.feed(Input::StorageLow(is_low)),

@@ -1,38 +1,40 @@
 //! Owns the uncommitted writes of one partition: what a lane's next attempt must see before the
 //! checkpoint that carries it is durable. It never decides when that is.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::ops::Bound;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use gristmill_engine::{CheckpointId, Instant, KeyHash, TimerHash};
 use gristmill_store::{ParkedRecord, TimerRecord};
 
+use super::Map;
+
 /// A value with the moment it ends at, or none where it was deleted.
 pub(crate) type StateValue = Option<(Bytes, Option<Instant>)>;
 
-/// Uncommitted writes, each with the last checkpoint that carries it.
+/// Uncommitted writes, a layer per checkpoint that carries them: one that is committing, one that
+/// is filling. A commit takes its layer off as a whole.
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
-    state: HashMap<Bytes, BTreeMap<String, Written<StateValue>>>,
-    timers: HashMap<TimerHash, Written<Option<Arc<TimerRecord>>>>,
-    parked: HashMap<(KeyHash, u64), Written<Arc<ParkedRecord>>>,
-    log: VecDeque<(CheckpointId, Touched)>,
+    /// Oldest first; what is in a later one hides what is in an earlier.
+    layers: VecDeque<Layer>,
 }
 
+/// The writes of one checkpoint.
 #[derive(Debug)]
-struct Written<T> {
+struct Layer {
     checkpoint: CheckpointId,
-    value: T,
+    state: Map<Bytes, Names>,
+    timers: Map<TimerHash, Option<Arc<TimerRecord>>>,
+    parked: Map<(KeyHash, u64), Arc<ParkedRecord>>,
 }
 
-/// What a log entry points at, so that a commit forgets exactly what it made durable.
+/// The names written under one key: mostly one, and then without a tree of its own.
 #[derive(Debug)]
-enum Touched {
-    State(Bytes, String),
-    Timer(TimerHash),
-    Parked(KeyHash, u64),
+enum Names {
+    One(String, StateValue),
+    More(BTreeMap<String, StateValue>),
 }
 
 impl Overlay {
@@ -44,34 +46,39 @@ impl Overlay {
         name: String,
         value: StateValue,
     ) {
-        self.log.push_back((checkpoint, Touched::State(key.clone(), name.clone())));
-        self.state.entry(key).or_default().insert(name, Written { checkpoint, value });
+        match self.layer(checkpoint).state.get_mut(&key) {
+            Some(names) => names.set(name, value),
+            None => {
+                self.layer(checkpoint).state.insert(key, Names::One(name, value));
+            }
+        }
     }
 
     /// The uncommitted value of `name`; `None` when the store knows best.
     pub(crate) fn state(&self, key: &[u8], name: &str) -> Option<&StateValue> {
-        Some(&self.state.get(key)?.get(name)?.value)
+        self.newest(|layer| layer.state.get(key)?.get(name))
     }
 
     /// Uncommitted names under `key` that begin with `prefix` and follow `after`, in order, each
     /// with whether it holds a value at `now`.
-    pub(crate) fn state_names<'a>(
-        &'a self,
+    pub(crate) fn state_names(
+        &self,
         key: &[u8],
-        prefix: &'a str,
+        prefix: &str,
         after: Option<&str>,
         now: Instant,
-    ) -> impl Iterator<Item = (&'a str, bool)> {
-        let from = match after {
-            Some(after) if after >= prefix => Bound::Excluded(after.to_owned()),
-            _ => Bound::Included(prefix.to_owned()),
-        };
-        self.state
-            .get(key)
-            .into_iter()
-            .flat_map(move |names| names.range((from.clone(), Bound::Unbounded)))
-            .take_while(move |(name, _)| name.starts_with(prefix))
-            .map(move |(name, written)| (name.as_str(), is_alive(&written.value, now)))
+    ) -> BTreeMap<String, bool> {
+        let mut found = BTreeMap::new();
+        let is_wanted =
+            |name: &str| name.starts_with(prefix) && after.is_none_or(|after| name > after);
+        for names in self.layers.iter().filter_map(|layer| layer.state.get(key)) {
+            names.each(|name, value| {
+                if is_wanted(name) {
+                    found.insert(name.to_owned(), is_alive(value, now));
+                }
+            });
+        }
+        found
     }
 
     /// Remembers that a timer was set (`Some`) or ended (`None`).
@@ -81,13 +88,12 @@ impl Overlay {
         timer: TimerHash,
         value: Option<Arc<TimerRecord>>,
     ) {
-        self.log.push_back((checkpoint, Touched::Timer(timer)));
-        self.timers.insert(timer, Written { checkpoint, value });
+        self.layer(checkpoint).timers.insert(timer, value);
     }
 
     /// The uncommitted setting of a timer; `None` when the store knows best.
     pub(crate) fn timer(&self, timer: TimerHash) -> Option<&Option<Arc<TimerRecord>>> {
-        Some(&self.timers.get(&timer)?.value)
+        self.newest(|layer| layer.timers.get(&timer))
     }
 
     /// Remembers a parked event until the store has it.
@@ -98,57 +104,69 @@ impl Overlay {
         sequence: u64,
         value: Arc<ParkedRecord>,
     ) {
-        self.log.push_back((checkpoint, Touched::Parked(lane, sequence)));
-        self.parked.insert((lane, sequence), Written { checkpoint, value });
+        self.layer(checkpoint).parked.insert((lane, sequence), value);
     }
 
     /// A parked event the store does not have yet.
     pub(crate) fn parked(&self, lane: KeyHash, sequence: u64) -> Option<&Arc<ParkedRecord>> {
-        Some(&self.parked.get(&(lane, sequence))?.value)
+        self.newest(|layer| layer.parked.get(&(lane, sequence)))
     }
 
     /// Forgets what `checkpoint` and those before it made durable; later writes stay.
     pub(crate) fn committed(&mut self, checkpoint: CheckpointId) {
-        while let Some((carrier, touched)) = self.log.pop_front() {
-            if carrier > checkpoint {
-                self.log.push_front((carrier, touched));
-                return;
-            }
-            self.forget(checkpoint, touched);
+        while self.layers.front().is_some_and(|layer| layer.checkpoint <= checkpoint) {
+            self.layers.pop_front();
         }
     }
 
-    fn forget(&mut self, checkpoint: CheckpointId, touched: Touched) {
-        match touched {
-            Touched::State(key, name) => {
-                let Some(names) = self.state.get_mut(&key) else { return };
-                if names.get(&name).is_some_and(|written| written.checkpoint <= checkpoint) {
-                    names.remove(&name);
-                }
-                if names.is_empty() {
-                    self.state.remove(&key);
-                }
+    fn newest<'a, T>(&'a self, look: impl Fn(&'a Layer) -> Option<T>) -> Option<T> {
+        self.layers.iter().rev().find_map(look)
+    }
+
+    /// The layer of `checkpoint`, which is never before that of an earlier write.
+    fn layer(&mut self, checkpoint: CheckpointId) -> &mut Layer {
+        let is_last = self.layers.back().is_some_and(|layer| layer.checkpoint == checkpoint);
+        if !is_last {
+            self.layers.push_back(Layer::new(checkpoint));
+        }
+        let last = self.layers.len().saturating_sub(1);
+        &mut self.layers[last]
+    }
+}
+
+impl Layer {
+    fn new(checkpoint: CheckpointId) -> Self {
+        let (state, timers, parked) = (Map::default(), Map::default(), Map::default());
+        Self { checkpoint, state, timers, parked }
+    }
+}
+
+impl Names {
+    fn set(&mut self, name: String, value: StateValue) {
+        match self {
+            Self::One(other, held) if *other == name => *held = value,
+            Self::One(other, held) => {
+                let first = (std::mem::take(other), held.take());
+                *self = Self::More(BTreeMap::from([first, (name, value)]));
             }
-            Touched::Timer(timer) => {
-                if self.timers.get(&timer).is_some_and(|it| it.checkpoint <= checkpoint) {
-                    self.timers.remove(&timer);
-                }
-            }
-            Touched::Parked(lane, sequence) => {
-                let place = (lane, sequence);
-                if self.parked.get(&place).is_some_and(|it| it.checkpoint <= checkpoint) {
-                    self.parked.remove(&place);
-                }
+            Self::More(names) => {
+                names.insert(name, value);
             }
         }
     }
 
-    #[cfg(test)]
-    fn is_empty(&self) -> bool {
-        self.state.is_empty()
-            && self.timers.is_empty()
-            && self.parked.is_empty()
-            && self.log.is_empty()
+    fn get(&self, name: &str) -> Option<&StateValue> {
+        match self {
+            Self::One(other, value) => (other == name).then_some(value),
+            Self::More(names) => names.get(name),
+        }
+    }
+
+    fn each(&self, mut take: impl FnMut(&str, &StateValue)) {
+        match self {
+            Self::One(name, value) => take(name, value),
+            Self::More(names) => names.iter().for_each(|(name, value)| take(name, value)),
+        }
     }
 }
 
@@ -178,7 +196,27 @@ mod tests {
         assert_eq!(overlay.state(b"seat", "a"), Some(&value("2")));
         assert_eq!(overlay.state(b"seat", "b"), None);
         overlay.committed(CheckpointId(2));
-        assert!(overlay.is_empty());
+        assert!(overlay.layers.is_empty());
+    }
+
+    #[test]
+    fn a_later_checkpoint_hides_an_earlier_one() {
+        let mut overlay = Overlay::default();
+        let key = Bytes::from_static(b"k");
+        overlay.write_state(CheckpointId(1), key.clone(), "a".into(), value("1"));
+        overlay.write_state(CheckpointId(2), key.clone(), "a".into(), None);
+        overlay.write_state(CheckpointId(2), key, "b".into(), value("2"));
+        assert_eq!(overlay.state(b"k", "a"), Some(&None));
+        let names = overlay.state_names(b"k", "", None, Instant(0));
+        assert_eq!(
+            names.into_iter().collect::<Vec<_>>(),
+            [("a".into(), false), ("b".into(), true)]
+        );
+        let timer = TimerHash(7);
+        overlay.write_timer(CheckpointId(2), timer, None);
+        assert_eq!(overlay.timer(timer), Some(&None));
+        overlay.committed(CheckpointId(2));
+        assert_eq!((overlay.state(b"k", "b"), overlay.timer(timer)), (None, None));
     }
 
     #[test]
@@ -191,10 +229,13 @@ mod tests {
         {
             overlay.write_state(CheckpointId(1), key.clone(), name.into(), value);
         }
-        let listed: Vec<_> = overlay.state_names(b"k", "p/", None, Instant(10)).collect();
-        assert_eq!(listed, [("p/a", false), ("p/b", false), ("p/c", true)]);
-        let rest: Vec<_> = overlay.state_names(b"k", "p/", Some("p/a"), Instant(9)).collect();
-        assert_eq!(rest, [("p/b", true), ("p/c", true)]);
-        assert_eq!(overlay.state_names(b"other", "p/", None, Instant(9)).count(), 0);
+        let listed = |after, now| -> Vec<_> {
+            overlay.state_names(b"k", "p/", after, Instant(now)).into_iter().collect()
+        };
+        let named = |name: &str, alive| (name.to_owned(), alive);
+        let all = [named("p/a", false), named("p/b", false), named("p/c", true)];
+        assert_eq!(listed(None, 10), all);
+        assert_eq!(listed(Some("p/a"), 9), [named("p/b", true), named("p/c", true)]);
+        assert!(overlay.state_names(b"other", "p/", None, Instant(9)).is_empty());
     }
 }

@@ -2,16 +2,18 @@
 //! the engine knows only by position, the read cursors and the uncommitted writes. It never
 //! decides how long; the engine says when an event is released.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use gristmill_engine::{
     Assignment, Bytes as Size, Cursor, EventRef, Generation, Instant, Offset, Position, TopicId,
+    Version,
 };
-use gristmill_plugin_host::Failure;
-use gristmill_store::{Parked, Stored, TimerRecord};
+use gristmill_plugin_host::{Failure, Handled};
+use gristmill_store::{Header, Parked, Stored, TimerRecord};
 
+use super::Map;
 use super::overlay::Overlay;
 use crate::binding::Binding;
 use crate::envelope::{self, OriginBuf};
@@ -24,7 +26,7 @@ pub(super) struct Part {
     pub(super) binding: Arc<Binding>,
     pub(super) generation: Generation,
     pub(super) cursors: Vec<ReadCursor>,
-    pub(super) slots: HashMap<EventRef, Slot>,
+    pub(super) slots: Map<EventRef, Slot>,
     /// Shared with the attempts that run; each lane's reads and writes take turns.
     pub(super) overlay: Arc<Mutex<Overlay>>,
 }
@@ -44,8 +46,8 @@ pub(super) struct Slot {
     pub(super) content: Content,
     /// When it was read, for the queue-wait metric.
     pub(super) since: Instant,
-    /// What its emissions and its dead letter inherit; known once it was decoded for a call.
-    pub(super) told: Told,
+    /// What a handler is given, and the version whose rules read it.
+    pub(super) handled: Option<(Version, Handled)>,
     /// How its last attempt failed, or why it cannot be attempted.
     pub(super) failure: Option<Failure>,
 }
@@ -59,14 +61,6 @@ pub(super) enum Content {
     Timer(Arc<TimerRecord>),
 }
 
-/// What an event hands on to what it causes.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Told {
-    pub(super) event_id: Arc<str>,
-    pub(super) correlation_id: Arc<str>,
-    pub(super) trace_parent: Option<Arc<str>>,
-}
-
 /// A record that was read, with the place it first came from.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -77,7 +71,7 @@ pub(super) struct Held {
     /// Key, headers and payload as the handler is given them.
     pub(super) stored: Stored,
     /// A redriven event's headers as they were read, for parking it.
-    wrapped: Option<Vec<(String, Bytes)>>,
+    wrapped: Option<Arc<[Header]>>,
 }
 
 impl Part {
@@ -87,7 +81,7 @@ impl Part {
             binding: Arc::clone(binding),
             generation: assignment.generation,
             cursors: assignment.cursors.iter().map(ReadCursor::new).collect(),
-            slots: HashMap::new(),
+            slots: Map::default(),
             overlay: Arc::new(Mutex::new(Overlay::default())),
         }
     }
@@ -107,7 +101,7 @@ impl ReadCursor {
 
 impl Slot {
     pub(super) fn new(content: Content, since: Instant) -> Self {
-        Self { content, since, told: Told::default(), failure: None }
+        Self { content, since, handled: None, failure: None }
     }
 }
 
@@ -134,7 +128,7 @@ impl Content {
             Self::Record(held) => {
                 let mut stored = held.stored.clone();
                 if let Some(wrapped) = &held.wrapped {
-                    stored.headers.clone_from(wrapped);
+                    stored.headers = Arc::clone(wrapped);
                 }
                 Parked::Event { topic: held.read_at.topic, stored }
             }
@@ -145,13 +139,13 @@ impl Content {
 
 impl Held {
     /// A record as read from the topic of that name. One of the redrive topic is unwrapped.
-    pub(super) fn new(topic: &str, read_at: Position, mut stored: Stored) -> Self {
+    pub(super) fn new(topic: &ByteString, read_at: Position, mut stored: Stored) -> Self {
         let is_redrive = topics::is_redrive(topic);
-        let before = is_redrive.then(|| stored.headers.clone());
+        let before = is_redrive.then(|| Arc::clone(&stored.headers));
         let redriven = if is_redrive { envelope::redriven(&mut stored) } else { None };
         let wrapped = redriven.as_ref().and(before);
         let origin = redriven.unwrap_or_else(|| OriginBuf {
-            topic: topic.to_owned(),
+            topic: topic.clone(),
             partition: read_at.partition.0,
             offset: read_at.offset.0,
             timer: None,

@@ -1,18 +1,18 @@
-//! Turns an event's bytes into what the handler is given, and remembers what its emissions
-//! inherit. It decides nothing.
+//! Turns an event's bytes into what the handler is given. It decides nothing.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use gristmill_engine::FailureClass;
-use gristmill_plugin_host::{Event, Failure, Header, Request, Timer};
+use gristmill_plugin_host::{Event, Failure, Handled, Request, Timer};
 use gristmill_store::TimerRecord;
 use serde::{Deserialize, Serialize};
 
-use super::part::{Content, Held, Slot, Told};
+use super::part::{Content, Held, Slot};
 use crate::binding::Binding;
-use crate::envelope::{self, Decoded, Invalid, OriginBuf, TimerOrigin};
+use crate::envelope::{self, Decoded, Invalid, OriginBuf, Slices, TimerOrigin};
 
 /// What a timer carries from the event that set it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +50,8 @@ impl TimerContext {
     }
 }
 
-/// The request for attempt `number`, with what the event hands on noted in its slot.
+/// The request for attempt `number`. What it handles was made when the event was read; it is made
+/// again where another version reads it.
 ///
 /// # Errors
 ///
@@ -61,34 +62,30 @@ pub(super) fn request(
     slot: &mut Slot,
     number: u32,
 ) -> Result<Request, Failure> {
-    let previous_error = slot.failure.as_ref().map(|failure| Arc::from(failure.reason.as_str()));
-    let request = match &slot.content {
-        Content::Timer(timer) => Request::Timer(timer_request(timer, partition)),
-        Content::Record(held) => match &held.origin.timer {
-            Some(timer) => Request::Timer(redriven_timer(held, timer)),
-            None => Request::Event(event_request(binding, held)?),
-        },
-    };
-    let (request, told) = match request {
-        Request::Event(event) => {
-            let told = Told {
-                event_id: Arc::clone(&event.id),
-                correlation_id: Arc::clone(&event.correlation_id),
-                trace_parent: event.trace_parent.clone(),
-            };
-            (Request::Event(Event { attempt: number, previous_error, ..event }), told)
-        }
-        Request::Timer(timer) => {
-            let told = Told {
-                event_id: Arc::clone(&timer.set_by),
-                correlation_id: Arc::clone(&timer.correlation_id),
-                trace_parent: timer.trace_parent.clone(),
-            };
-            (Request::Timer(Timer { attempt: number, previous_error, ..timer }), told)
+    let handled = match &slot.handled {
+        Some((version, handled)) if *version == binding.version => handled.clone(),
+        _ => {
+            let handled = handled(binding, partition, &slot.content)?;
+            slot.handled = Some((binding.version, handled.clone()));
+            handled
         }
     };
-    slot.told = told;
-    Ok(request)
+    let previous_error = slot.failure.as_ref().map(|failure| failure.reason.as_str().into());
+    Ok(Request { handled, attempt: number, previous_error })
+}
+
+fn handled(binding: &Binding, partition: u32, content: &Content) -> Result<Handled, Failure> {
+    let held = match content {
+        Content::Timer(timer) => {
+            return Ok(Handled::Timer(Arc::new(timer_request(timer, partition))));
+        }
+        Content::Record(held) => held,
+    };
+    if let Some(timer) = &held.origin.timer {
+        return Ok(Handled::Timer(Arc::new(redriven_timer(held, timer))));
+    }
+    let decoded = envelope::decode(&binding.rules, &held.record()).map_err(|it| invalid(&it))?;
+    Ok(event(held, decoded))
 }
 
 /// The failure of an event whose envelope does not hold.
@@ -102,58 +99,48 @@ pub(super) fn invalid(invalid: &Invalid) -> Failure {
     }
 }
 
-fn event_request(binding: &Binding, held: &Held) -> Result<Event, Failure> {
-    let decoded = envelope::decode(&binding.rules, &held.record()).map_err(|it| invalid(&it))?;
-    let Decoded { identity, source, subject, time, correlation_id, causation_id, .. } = decoded;
+/// The event as its handler is given it.
+pub(super) fn event(held: &Held, decoded: Decoded<'_>) -> Handled {
+    let Decoded { identity, source, subject, time, correlation_id, causation_id, .. } = &decoded;
     let OriginBuf { topic, partition, offset, .. } = &held.origin;
-    let shared = |text: Option<Cow<'_, str>>| text.map(|text| Arc::<str>::from(&*text));
-    let id: Arc<str> = Arc::from(&*identity.id);
-    let begins_chain = correlation_id == identity.id;
-    Ok(Event {
-        correlation_id: if begins_chain { Arc::clone(&id) } else { Arc::from(&*correlation_id) },
+    let slices = Slices::of(topic, &held.stored);
+    let shared = |text: &Cow<'_, str>| slices.text(text);
+    let id = shared(&identity.id);
+    let begins_chain = *correlation_id == identity.id;
+    Handled::Event(Arc::new(Event {
+        correlation_id: if begins_chain { id.clone() } else { shared(correlation_id) },
         id,
-        kind: Arc::from(&*identity.kind),
-        version: shared(identity.version),
-        source: Arc::from(&*source),
-        subject: shared(subject),
+        kind: shared(&identity.kind),
+        version: identity.version.as_ref().map(shared),
+        source: shared(source),
+        subject: subject.as_ref().map(shared),
         time_ms: time.0,
-        topic: Arc::from(topic.as_str()),
+        topic: topic.clone(),
         partition: *partition,
         offset: *offset,
         key: held.stored.key.clone(),
-        payload: decoded.payload,
         tombstone: decoded.is_tombstone,
-        headers: headers(&held.stored.headers),
+        headers: Arc::clone(&held.stored.headers),
         timestamp_ms: held.stored.timestamp.0,
-        content_type: shared(decoded.content_type),
-        causation_id: shared(causation_id),
-        trace_parent: shared(decoded.trace_parent),
-        tenant: shared(decoded.tenant),
-        attempt: 0,
-        previous_error: None,
-    })
-}
-
-fn headers(headers: &[(String, Bytes)]) -> Arc<[Header]> {
-    headers
-        .iter()
-        .map(|(name, value)| Header { name: Arc::from(name.as_str()), value: value.clone() })
-        .collect()
+        content_type: decoded.content_type.as_ref().map(shared),
+        causation_id: causation_id.as_ref().map(shared),
+        trace_parent: decoded.trace_parent.as_ref().map(shared),
+        tenant: decoded.tenant.as_ref().map(shared),
+        payload: decoded.payload,
+    }))
 }
 
 fn timer_request(timer: &TimerRecord, partition: u32) -> Timer {
     let context = TimerContext::read(timer);
     Timer {
-        name: Arc::from(timer.name.as_str()),
+        name: timer.name.as_str().into(),
         key: timer.key.clone(),
         due_ms: timer.entry.due.0,
         payload: timer.payload.clone(),
-        set_by: Arc::from(context.set_by),
-        correlation_id: Arc::from(context.correlation_id),
-        trace_parent: context.trace_parent.map(Arc::from),
+        set_by: context.set_by.into(),
+        correlation_id: context.correlation_id.into(),
+        trace_parent: context.trace_parent.map(Into::into),
         partition,
-        attempt: 0,
-        previous_error: None,
     }
 }
 
@@ -161,20 +148,18 @@ fn timer_request(timer: &TimerRecord, partition: u32) -> Timer {
 fn redriven_timer(held: &Held, timer: &TimerOrigin) -> Timer {
     let text = |name: &str| {
         let value = envelope::header(&held.stored.headers, name)?;
-        std::str::from_utf8(value).ok().map(Arc::<str>::from)
+        ByteString::try_from(value.clone()).ok()
     };
     let set_by = text(SET_BY).unwrap_or_default();
     Timer {
-        name: Arc::from(timer.name.as_str()),
+        name: timer.name.as_str().into(),
         key: held.stored.key.clone().unwrap_or_default(),
         due_ms: timer.due_ms,
         payload: held.stored.payload.clone().unwrap_or_default(),
-        correlation_id: text(CORRELATION).unwrap_or_else(|| Arc::clone(&set_by)),
+        correlation_id: text(CORRELATION).unwrap_or_else(|| set_by.clone()),
         set_by,
         trace_parent: text("traceparent"),
         partition: held.read_at.partition.0,
-        attempt: 0,
-        previous_error: None,
     }
 }
 

@@ -1,35 +1,29 @@
 //! Turns what the engine stages into changes of the store, and what a lane may see of them before
 //! they are durable. It never decides what is staged.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant as Moment;
 
 use bytes::Bytes;
 use gristmill_engine::{
     Bytes as Size, CheckpointId, EventRef, IdHash, Instant, KeyHash, Mark, Millis, ParkedEvent,
-    PartitionId, Progress, Staged, StoredProgress, SubscriptionId, Terminal, TimerEntry,
+    PartitionId, Progress, Staged, StoredProgress, SubscriptionId, Terminal, TimerEntry, TimerHash,
 };
-use gristmill_plugin_host::{StateChange, TimerRequest};
-use gristmill_store::{Append, Batch, Change, ParkedRecord, Scope, TimerRecord};
+use gristmill_plugin_host::{Handled, StateChange, TimerRequest};
+use gristmill_store::{Append, Change, ParkedRecord, Scope, TimerRecord};
 
 use super::attempts::Succeeded;
 use super::dead_letter::Death;
 use super::overlay::StateValue;
-use super::part::{Content, Told, stored_size};
+use super::part::{Content, stored_size};
 use super::request::TimerContext;
 use super::{Command, Worker};
 use crate::Error;
-use crate::envelope::{Cause, Emitter};
+use crate::envelope::{Cause, Emitter, Hasher128};
 use crate::shared::CLOCK;
 
 /// Names a partition of a subscription on this worker.
 pub(super) type Place = (SubscriptionId, PartitionId);
-
-/// The filling checkpoint: what was staged, by partition, so that one can be taken out.
-#[derive(Debug, Default)]
-pub(super) struct Filling {
-    places: BTreeMap<Place, Batch>,
-}
 
 /// A settled event, as the engine stages it.
 struct Settled {
@@ -39,26 +33,6 @@ struct Settled {
     mark: Option<IdHash>,
     epoch: u32,
     parked: Option<u64>,
-}
-
-impl Filling {
-    fn at(&mut self, place: Place) -> &mut Batch {
-        self.places.entry(place).or_default()
-    }
-
-    /// Takes out everything staged for a partition.
-    pub(super) fn discard(&mut self, place: Place) {
-        self.places.remove(&place);
-    }
-
-    fn take(&mut self) -> Batch {
-        let mut whole = Batch::default();
-        for (_, batch) in std::mem::take(&mut self.places) {
-            whole.appends.extend(batch.appends);
-            whole.changes.extend(batch.changes);
-        }
-        whole
-    }
 }
 
 impl Worker {
@@ -132,7 +106,9 @@ impl Worker {
             // The worker has ended when nobody takes it.
             drop(answer.send(Command::Committed(checkpoint, result.map(drop))));
         };
+        let began = Moment::now();
         self.shared.store.submit(batch, Box::new(done));
+        self.tally.stored(began);
     }
 
     fn settle(
@@ -191,7 +167,9 @@ impl Worker {
         let Some(part) = self.parts.get(&place) else {
             return Err(Error::broken("a success in a partition that is not assigned"));
         };
-        let Some(slot) = part.slots.get(&event) else {
+        let slot = part.slots.get(&event);
+        let Some((slot, (_, handled))) = slot.and_then(|it| Some((it, it.handled.as_ref()?)))
+        else {
             return Err(Error::broken("a success of an event whose bytes are gone"));
         };
         let now = self.shared.clock.now();
@@ -202,14 +180,16 @@ impl Worker {
             subscription: &binding.name,
             source: &binding.event_source,
             cause: cause(&slot.content),
-            event_id: &slot.told.event_id,
-            correlation_id: &slot.told.correlation_id,
-            trace_parent: slot.told.trace_parent.as_deref(),
+            event_id: handled.id(),
+            correlation_id: handled.correlation_id(),
+            trace_parent: handled.trace_parent(),
             key: own_key,
-            time: now,
+            time: (now, &self.stamp.text(now)),
         };
         let batch = self.filling.at(place);
-        binding.metrics.emitted(emissions.len());
+        if let Some(meter) = self.meters.get(&place.0) {
+            meter.emitted(emissions.len());
+        }
         for (index, (emission, topic)) in (0_u32..).zip(emissions) {
             batch.appends.push(emitter.encode(index, emission, &topic));
         }
@@ -226,28 +206,14 @@ impl Worker {
         }
         let mut sequence = timer_sequence;
         for request in timers {
-            match request {
-                TimerRequest::Cancel { name } => {
-                    let timer = self.shared.hasher.timer(&key, &name);
-                    overlay.write_timer(checkpoint, timer, None);
-                    batch.changes.push(Change::TimerDelete { scope, timer });
-                }
-                TimerRequest::Set { name, due_ms, payload } => {
-                    let entry = TimerEntry {
-                        timer: self.shared.hasher.timer(&key, &name),
-                        key: self.shared.hasher.key(&key),
-                        due: Instant(due_ms),
-                        sequence,
-                    };
-                    sequence = sequence.saturating_add(1);
-                    let context = inherited(&slot.content, &slot.told).to_bytes();
-                    let key = key.clone();
-                    let record = TimerRecord { entry, key, name, payload, context };
-                    let shared = Arc::new(record.clone());
-                    overlay.write_timer(checkpoint, entry.timer, Some(shared));
-                    batch.changes.push(Change::TimerSet { scope, record });
-                }
-            }
+            let lane = (&self.shared.hasher, &key);
+            let context = || inherited(&slot.content, handled).to_bytes();
+            let (timer, record) = timer_change(lane, request, &mut sequence, context);
+            overlay.write_timer(checkpoint, timer, record.clone().map(Arc::new));
+            batch.changes.push(match record {
+                Some(record) => Change::TimerSet { scope, record },
+                None => Change::TimerDelete { scope, timer },
+            });
         }
         Ok(())
     }
@@ -338,8 +304,27 @@ fn state_value(change: StateChange, event_time: Instant) -> (String, StateValue)
     }
 }
 
+/// A timer's name in the store, and its setting; none where it is cancelled. Settings are numbered
+/// in call order.
+fn timer_change(
+    (hasher, key): (&Hasher128, &Bytes),
+    request: TimerRequest,
+    sequence: &mut u64,
+    context: impl FnOnce() -> Bytes,
+) -> (TimerHash, Option<TimerRecord>) {
+    let (name, due_ms, payload) = match request {
+        TimerRequest::Cancel { name } => return (hasher.timer(key, &name), None),
+        TimerRequest::Set { name, due_ms, payload } => (name, due_ms, payload),
+    };
+    let timer = hasher.timer(key, &name);
+    let due = Instant(due_ms);
+    let entry = TimerEntry { timer, key: hasher.key(key), due, sequence: *sequence };
+    *sequence = sequence.saturating_add(1);
+    (timer, Some(TimerRecord { entry, key: key.clone(), name, payload, context: context() }))
+}
+
 /// What a timer set by this event carries with it.
-fn inherited(content: &Content, told: &Told) -> TimerContext {
+fn inherited(content: &Content, handled: &Handled) -> TimerContext {
     let mut carried = match content {
         // A timer set by a timer names the event that began it.
         Content::Timer(timer) => TimerContext::read(timer),
@@ -347,14 +332,14 @@ fn inherited(content: &Content, told: &Told) -> TimerContext {
             set_by: String::new(),
             correlation_id: String::new(),
             trace_parent: None,
-            topic: held.origin.topic.clone(),
+            topic: held.origin.topic.to_string(),
             partition: held.origin.partition,
             offset: held.origin.offset,
         },
     };
-    carried.set_by = told.event_id.to_string();
-    carried.correlation_id = told.correlation_id.to_string();
-    carried.trace_parent = told.trace_parent.as_deref().map(str::to_owned);
+    carried.set_by = handled.id().to_string();
+    carried.correlation_id = handled.correlation_id().to_string();
+    carried.trace_parent = handled.trace_parent().map(ToString::to_string);
     carried
 }
 

@@ -64,13 +64,9 @@ impl World for AttemptWorld {
         limit: u32,
     ) -> Result<Vec<String>, StateError> {
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-        let uncommitted: Vec<(String, bool)> = self
-            .overlay()
-            .state_names(&self.key, prefix, after, self.now)
-            .map(|(name, alive)| (name.to_owned(), alive))
-            .collect();
+        let uncommitted = self.overlay().state_names(&self.key, prefix, after, self.now);
         // Every uncommitted deletion can take one stored name away.
-        let gone = uncommitted.iter().filter(|(_, alive)| !alive).count();
+        let gone = uncommitted.values().filter(|alive| !**alive).count();
         let limit = limit.saturating_add(u32::try_from(gone).unwrap_or(u32::MAX));
         let page = Names { prefix, after, limit };
         let stored = self

@@ -10,8 +10,8 @@ use std::{
 
 use bytes::Bytes;
 use gristmill_plugin_host::{
-    Emission, EmitError, Event, Finished, Grants, Limits, Plugin, Request, Runner, RunnerSettings,
-    Runtime, RuntimeSettings, StateError, Timer, TimerError, World,
+    Emission, EmitError, Event, Finished, Grants, Handled, Limits, Plugin, Request, Runner,
+    RunnerSettings, Runtime, RuntimeSettings, StateError, Timer, TimerError, World,
 };
 
 use crate::guests;
@@ -99,7 +99,13 @@ pub(crate) fn answer(finished: &Finished) -> String {
 }
 
 pub(crate) fn event(payload: &str) -> Request {
-    Request::Event(Event { payload: Bytes::copy_from_slice(payload.as_bytes()), ..plain_event() })
+    let payload = Bytes::copy_from_slice(payload.as_bytes());
+    first(Event { payload, ..plain_event() })
+}
+
+/// The first attempt of an event.
+pub(crate) fn first(event: Event) -> Request {
+    Request::first(Handled::Event(Arc::new(event)))
 }
 
 pub(crate) fn plain_event() -> Event {
@@ -123,13 +129,12 @@ pub(crate) fn plain_event() -> Event {
         causation_id: None,
         trace_parent: None,
         tenant: None,
-        attempt: 1,
-        previous_error: None,
     }
 }
 
-pub(crate) fn timer(payload: &str) -> Timer {
-    Timer {
+/// The first attempt of a timer.
+pub(crate) fn timer(payload: &str) -> Request {
+    let timer = Timer {
         name: "reminder".into(),
         key: Bytes::from_static(b"k"),
         due_ms: EVENT_TIME,
@@ -138,9 +143,8 @@ pub(crate) fn timer(payload: &str) -> Timer {
         correlation_id: "c-1".into(),
         trace_parent: None,
         partition: 3,
-        attempt: 1,
-        previous_error: None,
-    }
+    };
+    Request::first(Handled::Timer(Arc::new(timer)))
 }
 
 /// A world that answers from memory. Topics beginning with `secret` are not granted.

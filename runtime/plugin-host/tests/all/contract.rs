@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gristmill_engine::FailureClass;
-use gristmill_plugin_host::{
-    Event, Grants, Header, Limits, Request, Runner, StateChange, TimerRequest,
-};
+use gristmill_plugin_host::{Event, Grants, Limits, Request, Runner, StateChange, TimerRequest};
 
 use crate::bench::{
-    EVENT_TIME, Memory, answers, block_on, call_on, logged, plain_event, plugin, runner, runtime,
-    settings, timer,
+    EVENT_TIME, Memory, answers, block_on, call_on, first, logged, plain_event, plugin, runner,
+    runtime, settings, timer,
 };
 
 fn obey(script: &str, world: Memory) -> Vec<String> {
@@ -77,7 +75,7 @@ fn timers_are_kept_in_call_order() {
 #[test]
 fn a_timer_reaches_its_handler_with_all_its_fields() {
     let runner = runner("puppet", Limits::default());
-    let call = Arc::clone(&runner).call(Request::Timer(timer("echo")), Box::new(Memory::default()));
+    let call = Arc::clone(&runner).call(timer("echo"), Box::new(Memory::default()));
     let answers = answers(&block_on(call));
     for field in ["\"reminder\"", "set-by: \"e-1\"", "partition: 3", "due: 1795262400000"] {
         assert!(answers[0].contains(field), "{field} in {}", answers[0]);
@@ -87,14 +85,14 @@ fn a_timer_reaches_its_handler_with_all_its_fields() {
 #[test]
 fn a_timer_for_a_plugin_without_timers_is_rejected() {
     let runner = runner("ordinary", Limits::default());
-    let call = runner.call(Request::Timer(timer("")), Box::new(Memory::default()));
+    let call = runner.call(timer(""), Box::new(Memory::default()));
     let failure = block_on(call).result.unwrap_err();
     assert_eq!((failure.class, failure.code.as_deref()), (FailureClass::Rejected, Some("E0347")));
 }
 
 #[test]
 fn an_event_reaches_its_handler_with_all_its_fields() {
-    let header = |name: &str| Header { name: name.into(), value: Bytes::from_static(b"v") };
+    let header = |name: &str| (name.into(), Bytes::from_static(b"v"));
     let event = Event {
         version: Some("7".into()),
         subject: Some("about".into()),
@@ -105,13 +103,13 @@ fn an_event_reaches_its_handler_with_all_its_fields() {
         causation_id: Some("cause".into()),
         trace_parent: Some("00-trace".into()),
         tenant: Some("acme".into()),
-        attempt: 4,
-        previous_error: Some("boom".into()),
         payload: Bytes::from_static(b"echo"),
         ..plain_event()
     };
     let runner = runner("puppet", Limits::default());
-    let call = runner.call(Request::Event(event), Box::new(Memory::default()));
+    let previous_error = Some("boom".into());
+    let request = Request { attempt: 4, previous_error, ..first(event) };
+    let call = runner.call(request, Box::new(Memory::default()));
     let answers = answers(&block_on(call));
     for text in [
         "Some(\"7\")",

@@ -8,7 +8,7 @@ use gristmill_engine::{
     PartitionId, Position, StoredProgress, TimerEntry, TimerHash, TopicId,
 };
 use gristmill_store::{
-    Append, Batch, Change, Cleared, Keys, Parked, ParkedRecord, Retention, Scope, Stored,
+    Append, Batch, Change, Cleared, Header, Keys, Parked, ParkedRecord, Retention, Scope, Stored,
     TimerRecord,
 };
 
@@ -88,13 +88,13 @@ impl Model {
         let events = &mut partitions[partition as usize];
         let key = (random.below(3) > 0).then(|| bytes(random, 8));
         let payload = (random.below(5) > 0).then(|| bytes(random, 600));
-        let headers: Vec<_> =
-            (0..random.below(3)).map(|n| (format!("h{n}"), bytes(random, 20))).collect();
+        let headers: Vec<Header> =
+            (0..random.below(3)).map(|n| (format!("h{n}").into(), bytes(random, 20))).collect();
         events.push(Stored {
             offset: Offset(events.len() as u64),
             timestamp: now,
             key: key.clone(),
-            headers: headers.clone(),
+            headers: headers.as_slice().into(),
             payload: payload.clone(),
         });
         let partition = PartitionId(partition);
@@ -212,7 +212,8 @@ impl Model {
 
     fn check(&self, world: &World, what: &str) {
         let store = world.store();
-        let names: Vec<String> = store.topics().into_iter().map(|topic| topic.name).collect();
+        let names: Vec<String> =
+            store.topics().into_iter().map(|topic| topic.name.to_string()).collect();
         assert_eq!(names, self.topics.keys().cloned().collect::<Vec<_>>(), "{what}");
         for (id, partitions) in self.topics.values() {
             for (number, events) in (0..).zip(partitions) {

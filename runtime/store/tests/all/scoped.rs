@@ -237,7 +237,7 @@ fn parked_lanes_keep_their_order_and_their_bytes() {
         offset: Offset(99),
         timestamp: Instant(4),
         key: None,
-        headers: vec![("h".to_owned(), Bytes::from_static(b"v"))],
+        headers: [("h".into(), Bytes::from_static(b"v"))].into(),
         payload: Some(Bytes::from_static(b"payload")),
     };
     let first = parked(1, Parked::Event { topic: TopicId(5), stored });

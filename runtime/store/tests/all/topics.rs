@@ -16,7 +16,7 @@ fn an_event_comes_back_as_it_was() {
     let topic = world.topic("t", 2, Retention::default()).id;
     let partition = PartitionId(1);
     let bytes = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
-    let header = |name: &str, value: &'static [u8]| (name.to_owned(), Bytes::from_static(value));
+    let header = |name: &str, value: &'static [u8]| (name.into(), Bytes::from_static(value));
     let rows = [
         (bytes("key"), vec![header("a", b"1"), header("a", b"2"), header("", b"")], bytes("text")),
         (None, vec![], bytes("")),
@@ -45,7 +45,7 @@ fn an_event_comes_back_as_it_was() {
         for (stored, append) in stored.iter().zip(&appends) {
             assert_eq!(stored.timestamp, append.timestamp);
             assert_eq!(stored.key, append.key);
-            assert_eq!(stored.headers, append.headers);
+            assert_eq!(*stored.headers, append.headers);
             assert_eq!(stored.payload, append.payload);
         }
         assert_eq!(read_all(world.store(), topic, 0), vec![]);

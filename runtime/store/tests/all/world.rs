@@ -140,7 +140,7 @@ pub(crate) fn event(topic: TopicId, partition: u32, key: &str, payload: &str) ->
         partition: PartitionId(partition),
         timestamp: Instant(START),
         key: Some(Bytes::copy_from_slice(key.as_bytes())),
-        headers: vec![("ce_type".to_owned(), Bytes::from_static(b"test"))],
+        headers: vec![("ce_type".into(), Bytes::from_static(b"test"))],
         payload: Some(Bytes::copy_from_slice(payload.as_bytes())),
     }
 }

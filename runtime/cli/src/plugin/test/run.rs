@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use gristmill_config::{Clock, Format, Manifest, Pointer, Secret, SubscriptionConfig};
 use gristmill_plugin_host::{
-    Effects, Event, Failure, Finished, Grants, Header, Limits, Plugin, Request, Runner,
+    Effects, Event, Failure, Finished, Grants, Handled, Limits, Plugin, Request, Runner,
     RunnerSettings, Runtime, StateChange, Timer, TimerRequest,
 };
 use serde_json::{Map, Value, json};
@@ -101,7 +102,7 @@ impl Case<'_> {
         self.now = Moment(event.timestamp_ms);
         let label = json!({ "event": &*event.id, "topic": &*event.topic });
         let header = |name: &str| {
-            event.headers.iter().find(|header| &*header.name == name).map(|header| &*header.value)
+            event.headers.iter().find(|(other, _)| &**other == name).map(|(_, value)| &**value)
         };
         if !subscription.filter.accepts(&event.kind, event.version.as_deref(), header) {
             self.record(label, json!({ "outcome": "filtered" }));
@@ -112,14 +113,19 @@ impl Case<'_> {
             return Ok(());
         }
         let setter = Setter {
-            id: Arc::clone(&event.id),
-            correlation_id: Arc::clone(&event.correlation_id),
+            id: event.id.clone(),
+            correlation_id: event.correlation_id.clone(),
             partition: event.partition,
             time_ms: event.timestamp_ms,
         };
         let key = event.key.as_deref().unwrap_or_default().to_vec();
         let lane = (subscription.name.clone(), key);
-        self.attempt(subscription, &lane, (Request::Event(event), setter), label)?;
+        let request = Request {
+            handled: Handled::Event(Arc::new(event)),
+            attempt: step.attempt.unwrap_or(1),
+            previous_error: step.previous_error.as_deref().map(ByteString::from),
+        };
+        self.attempt(subscription, &lane, (request, setter), label)?;
         Ok(())
     }
 
@@ -134,18 +140,16 @@ impl Case<'_> {
         let Some(subscription) = manifest.subscriptions.iter().find(owner) else {
             return Ok(false);
         };
-        let request = Request::Timer(Timer {
+        let request = Request::first(Handled::Timer(Arc::new(Timer {
             name: name.into(),
             key: Bytes::copy_from_slice(key),
             due_ms: timer.due_ms,
             payload: timer.payload.clone(),
-            set_by: Arc::clone(&timer.set_by),
-            correlation_id: Arc::clone(&timer.correlation_id),
+            set_by: timer.set_by.clone(),
+            correlation_id: timer.correlation_id.clone(),
             trace_parent: None,
             partition: timer.partition,
-            attempt: 1,
-            previous_error: None,
-        });
+        })));
         let setter = Setter {
             id: timer.set_by,
             correlation_id: timer.correlation_id,
@@ -205,22 +209,21 @@ impl Case<'_> {
         let whole = step.payload.as_ref().filter(|_| is_json);
         let fields = &subscription.envelope.fields;
         let pick = |given: &Option<String>, pointers: &[Pointer]| {
-            given.clone().or_else(|| scalar(found(whole, pointers)?)).map(Arc::from)
+            given.clone().or_else(|| scalar(found(whole, pointers)?)).map(ByteString::from)
         };
         let timestamp = step.timestamp.unwrap_or(self.now);
         let envelope_time = scalar_time(found(whole, &fields.time));
-        let id: Option<Arc<str>> = pick(&step.id, &fields.id);
+        let id: Option<ByteString> = pick(&step.id, &fields.id);
         let id = id.unwrap_or_else(|| format!("{}:{partition}:{offset}", step.topic).into());
-        let topic: Arc<str> = step.topic.as_str().into();
+        let topic: ByteString = step.topic.as_str().into();
         let data = found(whole, &fields.data).or(step.payload.as_ref());
-        let header = |(name, value): (&String, &Value)| Header {
-            name: name.as_str().into(),
-            value: value::read_text(value).into(),
+        let header = |(name, value): (&String, &Value)| {
+            (name.as_str().into(), value::read_text(value).into())
         };
         Event {
-            kind: pick(&step.kind, &fields.kind).unwrap_or_else(|| Arc::clone(&topic)),
+            kind: pick(&step.kind, &fields.kind).unwrap_or_else(|| topic.clone()),
             version: pick(&step.version, &fields.version),
-            source: pick(&step.source, &fields.source).unwrap_or_else(|| Arc::clone(&topic)),
+            source: pick(&step.source, &fields.source).unwrap_or_else(|| topic.clone()),
             subject: pick(&step.subject, &fields.subject),
             time_ms: step.time.or(envelope_time).unwrap_or(timestamp).0,
             topic,
@@ -231,14 +234,12 @@ impl Case<'_> {
             tombstone: step.payload.is_none(),
             headers: step.headers.iter().map(header).collect(),
             timestamp_ms: timestamp.0,
-            content_type: step.content_type.as_deref().map(Arc::from),
+            content_type: step.content_type.as_deref().map(ByteString::from),
             correlation_id: pick(&step.correlation_id, &fields.correlation)
-                .unwrap_or_else(|| Arc::clone(&id)),
+                .unwrap_or_else(|| id.clone()),
             causation_id: pick(&step.causation_id, &fields.causation),
-            trace_parent: step.trace_parent.as_deref().map(Arc::from),
+            trace_parent: step.trace_parent.as_deref().map(ByteString::from),
             tenant: pick(&step.tenant, &fields.tenant),
-            attempt: step.attempt.unwrap_or(1),
-            previous_error: step.previous_error.as_deref().map(Arc::from),
             id,
         }
     }
@@ -335,7 +336,7 @@ fn show_emission(emission: &gristmill_plugin_host::Emission) -> Value {
     let headers: Map<String, Value> = emission
         .headers
         .iter()
-        .map(|header| (header.name.to_string(), value::show_text(&header.value)))
+        .map(|(name, value)| (name.to_string(), value::show_text(value)))
         .collect();
     set(&mut shown, "headers", (!headers.is_empty()).then(|| headers.into()));
     set(&mut shown, "payload", Some(value::show(&emission.payload)));

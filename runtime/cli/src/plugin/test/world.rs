@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use gristmill_config::Grants;
 use gristmill_plugin_host::{
     Effects, Emission, EmitError, StateChange, StateError, TimerError, TimerRequest, World,
@@ -42,16 +43,16 @@ pub(super) struct Value {
 pub(super) struct SetTimer {
     pub(super) due_ms: u64,
     pub(super) payload: Bytes,
-    pub(super) set_by: Arc<str>,
-    pub(super) correlation_id: Arc<str>,
+    pub(super) set_by: ByteString,
+    pub(super) correlation_id: ByteString,
     pub(super) partition: u32,
 }
 
 /// Who sets a timer.
 #[derive(Debug, Clone)]
 pub(super) struct Setter {
-    pub(super) id: Arc<str>,
-    pub(super) correlation_id: Arc<str>,
+    pub(super) id: ByteString,
+    pub(super) correlation_id: ByteString,
     pub(super) partition: u32,
     pub(super) time_ms: u64,
 }
@@ -90,8 +91,8 @@ impl Memory {
                     let timer = SetTimer {
                         due_ms: *due_ms,
                         payload: payload.clone(),
-                        set_by: Arc::clone(&setter.id),
-                        correlation_id: Arc::clone(&setter.correlation_id),
+                        set_by: setter.id.clone(),
+                        correlation_id: setter.correlation_id.clone(),
                         partition: setter.partition,
                     };
                     timers.insert(name.clone(), timer);

@@ -20,7 +20,7 @@ fn timer(name: &str, due: u64, sequence: u64) -> Cause<'_> {
 fn topic() -> Topic {
     Topic {
         id: TopicId(9),
-        name: "carts".to_owned(),
+        name: "carts".into(),
         partitions: 4,
         retention: Retention::default(),
         compacted: false,
@@ -28,16 +28,20 @@ fn topic() -> Topic {
     }
 }
 
-fn emitter<'a>(key: Option<&'a Bytes>, parent: Option<&'a str>) -> Emitter<'a> {
+fn emitter<'a>(key: Option<&'a Bytes>, parent: Option<&'a ByteString>) -> Emitter<'a> {
+    static SOURCE: ByteString = ByteString::from_static("/shop/ordering");
+    static EVENT: ByteString = ByteString::from_static("e-1");
+    static TIME: Bytes = Bytes::from_static(b"2026-11-21T12:00:00.000Z");
+    static CORRELATION: ByteString = ByteString::from_static("c-1");
     Emitter {
         subscription: "ordering",
-        source: "/shop/ordering",
+        source: &SOURCE,
         cause: record(42),
-        event_id: "e-1",
-        correlation_id: "c-1",
+        event_id: &EVENT,
+        correlation_id: &CORRELATION,
         trace_parent: parent,
         key,
-        time: Instant(1_795_262_400_000),
+        time: (Instant(1_795_262_400_000), &TIME),
     }
 }
 
@@ -56,8 +60,7 @@ fn emission() -> Emission {
 }
 
 fn shown(append: &Append) -> Vec<String> {
-    let line =
-        |(name, value): &(String, Bytes)| format!("{name}: {}", String::from_utf8_lossy(value));
+    let line = |(name, value): &Header| format!("{name}: {}", String::from_utf8_lossy(value));
     append.headers.iter().map(line).collect()
 }
 
@@ -90,7 +93,7 @@ fn an_id_repeats_and_differs_wherever_its_cause_does() {
 #[test]
 fn an_emission_is_a_cloud_event_that_inherits() {
     let key = Bytes::from_static(b"seat-1");
-    let append = emitter(Some(&key), Some(PARENT)).encode(0, emission(), &topic());
+    let append = emitter(Some(&key), Some(&PARENT.into())).encode(0, emission(), &topic());
     let id = emission_id("ordering", record(42), 0).to_string();
     let span = id.replace('-', "")[..16].to_owned();
     assert_eq!(
@@ -120,7 +123,7 @@ fn what_the_handler_says_goes_before_what_is_inherited() {
         subject: Some("cart-7".to_owned()),
         key: Some(Bytes::from_static(b"customer")),
         content_type: Some("text/plain".to_owned()),
-        headers: vec![Header { name: "x".into(), value: Bytes::from_static(b"\xff") }],
+        headers: vec![("x".into(), Bytes::from_static(b"\xff"))],
         correlation_id: Some("c-2".to_owned()),
         ..emission()
     };

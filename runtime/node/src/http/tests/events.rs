@@ -22,7 +22,7 @@ fn only(world: &World, topic: &str) -> String {
     assert_eq!(records.len(), 1, "{records:?}");
     let (_, stored) = &records[0];
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let header = |(name, value): &(String, bytes::Bytes)| format!("{name}: {}", text(value));
+    let header = |(name, value): &gristmill_store::Header| format!("{name}: {}", text(value));
     let headers: Vec<_> = stored.headers.iter().map(header).collect();
     let key = stored.key.as_deref().map_or("(null)".to_owned(), text);
     let payload = stored.payload.as_deref().map_or("(null)".to_owned(), text);
