@@ -152,8 +152,8 @@ fn a_subscription_an_operator_paused_stays_paused_over_a_restart() -> Result<()>
 #[test]
 fn a_subscription_its_policy_paused_stays_paused_until_an_operator_resumes_it() -> Result<()> {
     const PUPPET: &str = "[[subscription]]\nname = \"puppet\"\ntopics = [\"in\"]\n\
-        [subscription.grants]\nemit = [\"answers\"]\n\
-        [subscription.retry]\nmax_attempts = 1\non_exhausted = \"pause-subscription\"\n";
+        on_exhausted = \"pause-subscription\"\n[subscription.grants]\nemit = [\"answers\"]\n\
+        [subscription.retry]\nmax_attempts = 1\n";
     let home = Home::new(&binary("debug"), &format!("{CONFIG}[topics.answers]\n"))?;
     home.put("puppet.toml", PUPPET.as_bytes())?;
     home.put("puppet.wasm", &guest("puppet")?)?;
