@@ -251,6 +251,16 @@ impl Client {
         if text.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_str(&text)?) }
     }
 
+    /// A DELETE.
+    ///
+    /// # Errors
+    ///
+    /// When the host does not answer well.
+    pub fn delete(&self, path: &str) -> Result<()> {
+        let answer = self.agent.delete(format!("{}{path}", self.base)).call()?;
+        text(answer).map(drop).with_context(|| format!("delete {path}"))
+    }
+
     /// Posts text as it is.
     ///
     /// # Errors

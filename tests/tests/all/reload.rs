@@ -177,6 +177,37 @@ fn a_subscription_its_policy_paused_stays_paused_until_an_operator_resumes_it() 
 }
 
 #[test]
+fn a_topic_made_anew_begins_anew() -> Result<()> {
+    const BARE: &str = "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\nworkers = 2\n\
+        [topics.out]\n";
+    let home = Home::new(&binary("debug"), BARE)?;
+    let mut numbers = Vec::new();
+    for _life in 0..2 {
+        let mut host = home.start(&[])?;
+        let client = host.must_be_ready()?;
+        client.send("/api/v1/topics", &json!({"name": "in"}))?;
+        home.put("tally.toml", MANIFEST.as_bytes())?;
+        home.put("tally.wasm", &guest("tally")?)?;
+        when(&client, "tally", |it| it["state"] == "running")?;
+        client.send("/topics/in?key=k", &json!({"id": "one"}))?;
+        client.send("/topics/in?key=k", &json!({"id": "one"}))?;
+        still_works(&client, "two")?;
+        let out = client.topic("out")?.concat();
+        numbers = out.iter().map(|it| it.payload["number"].clone()).collect();
+        // A topic is only deleted when no subscription reads it.
+        std::fs::remove_file(home.plugins().join("tally.wasm"))?;
+        std::fs::remove_file(home.plugins().join("tally.toml"))?;
+        host.kill()?;
+        let mut host = home.start(&[])?;
+        host.must_be_ready()?.delete("/api/v1/topics/in")?;
+        host.kill()?;
+    }
+    // The same ids again: no mark of the former life counts, and the state of the key stays.
+    assert_eq!(numbers, [1, 2, 3, 4].map(|number| json!(number)));
+    Ok(())
+}
+
+#[test]
 fn a_restart_does_not_compile_again() -> Result<()> {
     let (home, mut host, _client) = running()?;
     let compiled = |home: &Home| -> Result<Vec<_>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant as Moment;
 
 use gristmill_engine::{
-    Bytes as Size, EventRef, Fetched, Generation, Input, Offset, PartitionId, Position,
+    Bytes as Size, EventRef, Fetched, Generation, Input, Mark, Offset, PartitionId, Position,
     SubscriptionId, TopicId, Verdict,
 };
 use gristmill_plugin_host::{Failure, Handled};
@@ -137,6 +137,9 @@ impl Worker {
             None => None,
         };
         self.tally.stored(began);
+        // A topic that was made anew is another one: the marks of its former life are void.
+        let exists = |mark: &Mark| self.shared.store.topic_by_id(mark.position.topic).is_some();
+        let mark = mark.filter(exists);
         let fetched = Fetched {
             subscription,
             generation,
