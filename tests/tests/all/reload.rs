@@ -177,6 +177,17 @@ fn a_subscription_its_policy_paused_stays_paused_until_an_operator_resumes_it() 
 }
 
 #[test]
+fn a_topic_that_a_plugin_may_fill_is_made_where_publishing_makes_topics() -> Result<()> {
+    const OPEN: &str = "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\nworkers = 2\n\
+        [topics]\ncreate_on_publish = true\n[topics.in]\n";
+    let home = Home::new(&binary("debug"), OPEN)?;
+    home.put("tally.toml", MANIFEST.as_bytes())?;
+    home.put("tally.wasm", &guest("tally")?)?;
+    let mut host = home.start(&[])?;
+    still_works(&host.must_be_ready()?, "one")
+}
+
+#[test]
 fn a_topic_made_anew_begins_anew() -> Result<()> {
     const BARE: &str = "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\nworkers = 2\n\
         [topics.out]\n";

@@ -2,7 +2,7 @@
 //! sample events with what is expected. It builds nothing and overwrites nothing.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
 };
 
@@ -28,7 +28,8 @@ pub(crate) struct Args {
     /// A plugin that sets timers
     #[arg(long)]
     timed: bool,
-    /// The SDK's folder, instead of the published one
+    /// The SDK's folder; without, that of the checkout this binary was built in, else the published
+    /// one
     #[arg(long, value_name = "DIR")]
     sdk_path: Option<PathBuf>,
 }
@@ -67,7 +68,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> anyhow::Result<Exit> {
         let what = format!("make a plugin in {}: it is there already", folder.display());
         return Err(Problem::usage("E0502", what).hint("give another name or --folder").into());
     }
-    let sdk = sdk(args.sdk_path.as_deref())?;
+    let own = env::current_exe().ok().and_then(|binary| in_checkout(&binary));
+    let sdk = sdk(args.sdk_path.as_deref().or(own.as_deref()))?;
     let mut written = Vec::new();
     for (name, text) in if args.timed { TIMED } else { PLAIN } {
         let file = folder.join(name.replace("{name}", &args.name));
@@ -99,6 +101,12 @@ fn check_name(name: &str) -> Result<(), Problem> {
     }
     let hint = format!("use a-z, 0-9 and dashes, a letter first, at most {NAME_MAX}");
     Err(Problem::usage("E0501", format!("name a plugin {name:?}")).hint(hint))
+}
+
+/// The SDK of the checkout whose target folder `binary` lies in.
+fn in_checkout(binary: &Path) -> Option<PathBuf> {
+    let folders = binary.ancestors().skip(1).map(|folder| folder.join("plugins/sdk/rust"));
+    folders.into_iter().find(|folder| folder.join("Cargo.toml").is_file())
 }
 
 /// The SDK as a dependency.
@@ -140,6 +148,19 @@ mod tests {
         for name in ["", "-a", "a-", "2a", "A", "a_b", "a/b", too_long.as_str()] {
             assert_eq!(check_name(name).unwrap_err().code, "E0501", "{name}");
         }
+    }
+
+    #[test]
+    fn the_sdk_of_a_checkout_is_found_from_its_target_folder() {
+        let checkout = tempfile::tempdir().unwrap();
+        let (sdk, bin) = ("plugins/sdk/rust", "target/debug");
+        for folder in [sdk, bin] {
+            fs::create_dir_all(checkout.path().join(folder)).unwrap();
+        }
+        let binary = checkout.path().join(bin).join("gristmill");
+        assert_eq!(in_checkout(&binary), None, "a folder without a crate is no SDK");
+        fs::write(checkout.path().join(sdk).join("Cargo.toml"), "").unwrap();
+        assert_eq!(in_checkout(&binary), Some(checkout.path().join(sdk)));
     }
 
     #[test]

@@ -107,7 +107,8 @@ static TOPICS: Table = Table {
             "create_on_publish",
             Kind::Flag,
             "false",
-            "Whether publishing to an unknown topic creates it, as `[topics.defaults]` says.",
+            "Whether publishing to an unknown topic creates it, as `[topics.defaults]` says. For a \
+             handler, topics that its grants name without `*` are created when its plugin loads.",
         ),
         Key::table("defaults", &TOPIC_DEFAULTS),
     ],

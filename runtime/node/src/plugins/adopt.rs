@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use gristmill_config::{Clock, Manifest, Problem, Source as Document, SubscriptionConfig};
+use gristmill_config::{Clock, Glob, Manifest, Problem, Source as Document, SubscriptionConfig};
 use gristmill_engine::Version;
 use gristmill_plugin_host::{Grants, Limits, Plugin, Runner, RunnerSettings};
 use gristmill_store::{Failed, Topic, TopicSpec};
@@ -106,6 +106,7 @@ pub(super) fn bind(
             .map_err(|missing| Refused(format!("{}: {missing}", candidate.manifest.file)))?;
         sources.push(source(shared, config, &topic).map_err(use_store)?);
     }
+    make_granted(shared, config).map_err(use_store)?;
     let partitions = sources.iter().map(|source| source.partitions).max().unwrap_or(1);
     let redrive =
         topics::ensure(shared, redrive_spec(&config.name, partitions)).map_err(use_store)?;
@@ -132,6 +133,21 @@ pub(super) fn bind(
         config: config.clone(),
         sources,
     }))
+}
+
+/// Makes the topics that grants name, where publishing makes topics: an attempt cannot wait for it.
+fn make_granted(
+    shared: &Shared,
+    config: &SubscriptionConfig,
+) -> Result<(), gristmill_store::Error> {
+    let settings = &shared.config.topics;
+    let names = config.grants.emit.iter().map(Glob::as_str).filter(|name| !name.contains('*'));
+    for name in names.filter(|_| settings.create_on_publish) {
+        if !name.starts_with(topics::INTERNAL) {
+            topics::ensure(shared, topics::spec(name, settings.settings(name)))?;
+        }
+    }
+    Ok(())
 }
 
 fn source(
