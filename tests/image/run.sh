@@ -155,8 +155,9 @@ story() {
     local reader=$!
     wait_until 'the event is read after a restart' grep -q '"hello":"image"' "$work/events"
     kill "$reader" 2>/dev/null || true
-    local data
-    data=/proc/$(hosts)/root/var/lib/gristmill
+    local root data
+    root=/proc/$(hosts)/root
+    data=$root/var/lib/gristmill
     [[ -e $data/store/format ]] || fail 'the data folder holds no store'
     [[ -z $(find "$data" ! -uid 10001) ]] || fail 'a file of the data folder has another owner'
     stop
