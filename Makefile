@@ -8,7 +8,8 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 GRISTMILL ?= $(TARGET)/debug/gristmill
 GUESTS ?= $(TARGET)/guests
-export TARGET GRISTMILL GUESTS
+KAFKA_LIBS ?= $(TARGET)/kafka
+export TARGET GRISTMILL GUESTS KAFKA_LIBS
 
 # Only a machine that builds once gains nothing by incremental compilation.
 ifdef CI
@@ -20,7 +21,7 @@ CARGO := tests/scripts/cargo.sh
 ALL := --workspace --all-targets --locked
 SEEDS ?= 100000
 
-.PHONY: help setup build guests test demo bench chaos sim fmt lint clean \
+.PHONY: help setup build guests kafka test demo bench chaos sim fmt lint clean \
 	fmt-check tidy deny advisories plugins unit doctest e2e image image-build
 
 help: ## Show this list
@@ -35,8 +36,11 @@ build: ## Build the host and all tests (7 minutes on 2 cores the first time)
 guests: build ## Build all Wasm guests into target/guests
 	@tests/scripts/guests.sh
 
+kafka: ## Fetch Apache Kafka, which the end-to-end tests start
+	@tests/scripts/kafka.sh
+
 test: ## Set up, then run every test, stage by stage; what CI runs
-	@tests/scripts/test.sh setup fmt-check tidy deny build lint plugins guests unit \
+	@tests/scripts/test.sh setup fmt-check tidy deny build lint plugins guests kafka unit \
 		doctest e2e image
 
 demo: setup guests ## Set up, build, and play the ticketing story
@@ -81,7 +85,7 @@ unit: guests ## Unit and integration tests of every crate
 doctest: ## Examples in documentation
 	@$(CARGO) test -q --workspace --locked --doc
 
-e2e: guests ## End-to-end tests, on the built binary
+e2e: guests kafka ## End-to-end tests, on the built binary
 	@$(CARGO) test -q -p gristmill-tests --all-targets --locked
 
 image: build ## Build the container image from the built binary, and run it

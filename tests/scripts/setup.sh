@@ -32,6 +32,9 @@ if [[ ! -d $(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown ]]; then
             missing+=("$package")
     done
 fi
+# Apache Kafka comes as jars.
+need default-jre-headless java
+need maven mvn
 # The image is built and run only where containers are native.
 if [[ $(uname -s) == Linux ]]; then
     need buildah buildah

@@ -4,5 +4,6 @@
 pub mod client;
 pub mod component;
 pub mod home;
+pub mod kafka;
 pub mod random;
 pub mod wait;

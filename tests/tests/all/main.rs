@@ -2,5 +2,6 @@
 //! `make guests` did.
 
 mod chaos;
+mod kafka;
 mod reload;
 mod ticketing;
