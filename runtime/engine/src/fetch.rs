@@ -90,7 +90,7 @@ impl Partition {
         if let Some(id) = event.id {
             self.ids.hold(id);
         }
-        let lane = lane_of(scope.desk.policy.order, kind, fetched.key, fetched.position);
+        let lane = lane_of(scope.desk.policy.order, fetched.key, fetched.position);
         self.append(scope, lane, event);
     }
 

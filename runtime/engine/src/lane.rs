@@ -138,11 +138,15 @@ impl Lane {
 ///
 /// A lane of its own is named by the position, and the partition's by the greatest hash: a keyed
 /// 128-bit hash meets neither but by a chance of the same order as two keys' meeting.
-pub(crate) fn lane_of(order: Order, kind: Kind, key: Option<KeyHash>, at: Position) -> KeyHash {
-    match (kind, order, key) {
-        (Kind::Accepted | Kind::Invalid, Order::Key, Some(key)) => key,
-        (Kind::Accepted | Kind::Invalid, Order::Partition, _) => WHOLE,
-        _ => own_lane(at),
+///
+/// A duplicate or filtered event that cannot be settled at once waits in its lane as well: read
+/// again, it may be neither (a topic made anew voids marks, another version filters otherwise), and
+/// then nothing after it may have run.
+pub(crate) fn lane_of(order: Order, key: Option<KeyHash>, at: Position) -> KeyHash {
+    match (order, key) {
+        (Order::Key, Some(key)) => key,
+        (Order::Partition, _) => WHOLE,
+        (Order::Key | Order::None, _) => own_lane(at),
     }
 }
 

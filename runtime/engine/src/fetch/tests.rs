@@ -3,7 +3,9 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::rig::{PARTITION, Rig, SUBSCRIPTION, assignment, fetched, policy, record};
+use crate::rig::{
+    PARTITION, Rig, SUBSCRIPTION, assignment, fetched, mark, policy, record, with_id,
+};
 use crate::{
     Bytes, Effect, FailureClass, Fetched, Generation, Input, Instant, KeyHash, Observation, Order,
     ParkedEvent, ParkedLane, PartitionId, Position, SubscriptionId, Terminal, TopicId, Verdict,
@@ -110,10 +112,27 @@ fn filtered_events_are_settled_at_once_unless_nothing_may_be() {
     rig.fetch(fetched(0, 1)).fetch(filtered.clone());
     assert_eq!(rig.settled(), vec![(record(1), Terminal::Filtered)]);
     let mut rig = Rig::new(policy());
-    rig.fetch(fetched(0, 1)).give(Input::StorageLow(true)).fetch(filtered);
+    rig.give(Input::StorageLow(true)).fetch(filtered);
     assert!(rig.settled().is_empty());
     rig.give(Input::StorageLow(false));
     assert_eq!(rig.settled(), vec![(record(1), Terminal::Filtered)]);
+}
+
+/// Read again after a crash it may be none any more, as when the topic its mark speaks of was made
+/// anew: nothing after it in its lane may have been finished or parked (found by seed 15516).
+#[test]
+fn a_duplicate_that_cannot_be_settled_keeps_its_place() {
+    let mut rig = Rig::new(policy());
+    rig.fetch(fetched(0, 1)).fail_asking(record(0), 5_000);
+    rig.give(Input::StorageLow(true));
+    rig.fetch(Fetched { mark: Some(mark(0, 0)), ..with_id(1, 2, 9) }).fetch(fetched(2, 2));
+    assert!(rig.settled().is_empty() && rig.parked().is_empty());
+    rig.give(Input::StorageLow(false));
+    assert_eq!(rig.settled(), vec![(record(1), Terminal::Duplicate)]);
+    assert_eq!(rig.invoked(), vec![record(2)]);
+    let settled = |effect: &Effect| matches!(effect, Effect::Stage { .. });
+    let invoked = |effect: &Effect| matches!(effect, Effect::Invoke { .. });
+    assert!(rig.last.iter().position(settled) < rig.last.iter().position(invoked));
 }
 
 #[test]
