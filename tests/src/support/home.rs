@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use tempfile::TempDir;
 
 use super::client::Client;
-use super::wait;
+use super::{process, wait};
 
 /// A host that starts, or ends by request, later than this does not do so at all.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -162,11 +162,10 @@ impl Process {
     ///
     /// When it does not end, or not well.
     pub fn stop(mut self) -> Result<()> {
-        let id = self.id().to_string();
-        let told = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &id]).status()?;
+        let told = process::signal(self.id(), "TERM");
         let status = self.ended(PATIENCE)?;
         match status {
-            Some(status) if told.success() && status.success() => Ok(()),
+            Some(status) if told.is_ok() && status.success() => Ok(()),
             Some(status) => Err(anyhow!("the host ended with {status}:\n{}", self.tail())),
             None => Err(anyhow!("the host does not stop:\n{}", self.tail())),
         }
@@ -174,9 +173,7 @@ impl Process {
 
     /// The last lines of the log.
     pub fn tail(&self) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
+        process::tail(&self.log, 20)
     }
 }
 

@@ -5,5 +5,6 @@ pub mod client;
 pub mod component;
 pub mod home;
 pub mod kafka;
+pub mod process;
 pub mod random;
 pub mod wait;

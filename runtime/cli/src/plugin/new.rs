@@ -105,8 +105,8 @@ fn check_name(name: &str) -> Result<(), Problem> {
 
 /// The SDK of the checkout whose target folder `binary` lies in.
 fn in_checkout(binary: &Path) -> Option<PathBuf> {
-    let folders = binary.ancestors().skip(1).map(|folder| folder.join("plugins/sdk/rust"));
-    folders.into_iter().find(|folder| folder.join("Cargo.toml").is_file())
+    let mut folders = binary.ancestors().skip(1).map(|folder| folder.join("plugins/sdk/rust"));
+    folders.find(|folder| folder.join("Cargo.toml").is_file())
 }
 
 /// The SDK as a dependency.

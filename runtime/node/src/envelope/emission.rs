@@ -8,10 +8,10 @@ use gristmill_plugin_host::Emission;
 use gristmill_store::{Append, Store, Topic};
 use uuid::Uuid;
 
+use super::cloud_event;
+
 /// Headers an emission ordinarily has.
 const HEADERS_USUAL: usize = 10;
-/// Header of the version of the type; the attribute is `eventversion`.
-const VERSION: &str = "ce_eventversion";
 
 /// Namespace of all emission ids. Changing it would make every replay emit new ids.
 const NAMESPACE: Uuid = Uuid::from_u128(0x124a_9f10_9163_4f1a_a19e_936e_000a_636e);
@@ -80,7 +80,7 @@ impl Emitter<'_> {
         add("ce_type", emission.kind.into());
         add("ce_time", self.time.1.clone());
         if let Some(version) = emission.version {
-            add(VERSION, version.into());
+            add(cloud_event::VERSION_HEADER, version.into());
         }
         if let Some(subject) = emission.subject {
             add("ce_subject", subject.into());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant as Moment;
 
 use gristmill_engine::{
-    Bytes as Size, EventRef, Fetched, Generation, Input, Mark, Offset, PartitionId, Position,
-    SubscriptionId, TopicId, Verdict,
+    Bytes as Size, EventRef, Fetched, Generation, IdHash, Input, Mark, Offset, PartitionId,
+    Position, SubscriptionId, TopicId, Verdict,
 };
 use gristmill_plugin_host::{Failure, Handled};
 use gristmill_store::{ReadLimit, Scope, Stored};
@@ -29,7 +29,7 @@ pub(super) type CursorId = (SubscriptionId, PartitionId, TopicId);
 
 /// What the engine may know of a record.
 struct Look {
-    id: Option<gristmill_engine::IdHash>,
+    id: Option<IdHash>,
     verdict: Verdict,
     failure: Option<Failure>,
     /// As its handler is given it.
@@ -131,15 +131,10 @@ impl Worker {
         }
         let held = Held::new(&source.name, position, stored);
         let Look { id, verdict, failure, handled } = look(binding, &self.shared.hasher, &held);
-        let began = Moment::now();
         let mark = match id {
-            Some(id) => self.shared.store.mark(scope, id)?,
+            Some(id) => self.mark(scope, id)?,
             None => None,
         };
-        self.tally.stored(began);
-        // A topic that was made anew is another one: the marks of its former life are void.
-        let exists = |mark: &Mark| self.shared.store.topic_by_id(mark.position.topic).is_some();
-        let mark = mark.filter(exists);
         let fetched = Fetched {
             subscription,
             generation,
@@ -159,6 +154,16 @@ impl Worker {
             part.slots.entry(EventRef::Record(position)).or_insert(slot);
         }
         Ok(fetched)
+    }
+
+    /// The mark of an id, if it counts: those of a topic's former life are void once it was made
+    /// anew.
+    fn mark(&mut self, scope: Scope, id: IdHash) -> Result<Option<Mark>, Error> {
+        let began = Moment::now();
+        let mark = self.shared.store.mark(scope, id)?;
+        self.tally.stored(began);
+        let exists = |mark: &Mark| self.shared.store.topic_by_id(mark.position.topic).is_some();
+        Ok(mark.filter(exists))
     }
 }
 

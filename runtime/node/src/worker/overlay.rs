@@ -1,6 +1,7 @@
 //! Owns the uncommitted writes of one partition: what a lane's next attempt must see before the
 //! checkpoint that carries it is durable. It never decides when that is.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -46,10 +47,10 @@ impl Overlay {
         name: String,
         value: StateValue,
     ) {
-        match self.layer(checkpoint).state.get_mut(&key) {
-            Some(names) => names.set(name, value),
-            None => {
-                self.layer(checkpoint).state.insert(key, Names::One(name, value));
+        match self.layer(checkpoint).state.entry(key) {
+            Entry::Occupied(names) => names.into_mut().set(name, value),
+            Entry::Vacant(place) => {
+                place.insert(Names::One(name, value));
             }
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::{libs, tools};
-use crate::support::{component, wait};
+use crate::support::{component, process, wait};
 
 /// A broker that has not started by then does not do so at all.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -101,9 +101,7 @@ impl Broker {
 
     /// The last lines it logged.
     pub fn tail(&self) -> String {
-        let text = self.logged();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(30)..].join("\n")
+        process::tail(&self.log(), 30)
     }
 
     pub(super) fn launch(&mut self) -> Result<()> {
@@ -147,10 +145,7 @@ impl Broker {
 
     fn signal(&self, name: &str) -> Result<()> {
         let process = self.process.as_ref().context("the broker does not run")?;
-        let id = process.id().to_string();
-        let script = format!("kill -{name} \"$1\"");
-        let told = Command::new("sh").args(["-c", &script, "sh", &id]).status()?;
-        if told.success() { Ok(()) } else { bail!("broker {} takes no SIG{name}", self.id()) }
+        process::signal(process.id(), name)
     }
 
     fn logged(&self) -> String {
