@@ -9,7 +9,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 GRISTMILL ?= $(TARGET)/debug/gristmill
 GUESTS ?= $(TARGET)/guests
 KAFKA_LIBS ?= $(TARGET)/kafka
-export TARGET GRISTMILL GUESTS KAFKA_LIBS
+PEERS ?= $(TARGET)/peers
+export TARGET GRISTMILL GUESTS KAFKA_LIBS PEERS
 
 # Only a machine that builds once gains nothing by incremental compilation.
 ifdef CI
@@ -21,8 +22,8 @@ CARGO := tests/scripts/cargo.sh
 ALL := --workspace --all-targets --locked
 SEEDS ?= 100000
 
-.PHONY: help setup build guests kafka test demo bench chaos sim fmt lint clean \
-	fmt-check tidy deny advisories plugins unit doctest e2e image image-build
+.PHONY: help setup build guests kafka peers test demo bench bench-kafka chaos sim fmt lint \
+	clean fmt-check tidy deny advisories plugins unit doctest e2e image image-build
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +40,9 @@ guests: build ## Build all Wasm guests into target/guests
 kafka: ## Fetch Apache Kafka, which the end-to-end tests start
 	@tests/scripts/kafka.sh
 
+peers: ## Build what Gristmill is measured beside on Kafka
+	@tests/scripts/peers.sh
+
 test: ## Set up, then run every test, stage by stage; what CI runs
 	@tests/scripts/test.sh setup fmt-check tidy deny build lint plugins guests kafka unit \
 		doctest e2e image
@@ -46,12 +50,21 @@ test: ## Set up, then run every test, stage by stage; what CI runs
 demo: setup guests ## Set up, build, and play the ticketing story
 	@tests/scripts/demo.sh examples/ticketing/demo.sh
 
-bench: export GRISTMILL = $(TARGET)/release/gristmill
+# The guests are built by the developer's binary; what is measured is a release.
 bench: guests ## Measure throughput and latency (release build; takes long the first time)
 	@$(CARGO) build --release --locked -p gristmill-cli
-	@$(CARGO) run --release --locked -p gristmill-tests --bin bench -- $(ARGS)
+	@GRISTMILL=$(TARGET)/release/gristmill \
+		$(CARGO) run --release --locked -p gristmill-tests --bin bench -- $(ARGS)
 
-chaos: guests ## Kill and disturb a running host for minutes, and count events
+bench-kafka: guests kafka peers ## Measure Gristmill and its peers side by side on one Kafka broker
+	@$(CARGO) build --release --locked -p gristmill-cli
+	@$(CARGO) build --release --locked -p gristmill-tests --bins
+	@GRISTMILL=$(TARGET)/release/gristmill $(TARGET)/release/bench_kafka $(ARGS)
+
+# Only chaos on Kafka needs one.
+CHAOS_NEEDS := guests $(if $(findstring --kafka,$(ARGS)),kafka)
+
+chaos: $(CHAOS_NEEDS) ## Kill and disturb running hosts for minutes, and count events
 	@$(CARGO) run --locked -p gristmill-tests --bin chaos -- $(ARGS)
 
 sim: ## Run the simulator over many histories: make sim SEEDS=1000000

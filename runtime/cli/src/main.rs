@@ -10,6 +10,7 @@ mod consume;
 mod dlq;
 mod event;
 mod exit;
+mod groups;
 mod health;
 mod init;
 mod json;
@@ -64,7 +65,9 @@ enum Command {
     Plugins(plugins::Args),
     /// Shows what subscriptions do and how far behind they are
     Subscriptions(subscriptions::Args),
-    /// Lists, describes, makes and deletes topics
+    /// Lists, describes and resets consumer groups of a Kafka cluster
+    Groups(groups::Args),
+    /// Lists, describes, makes, grows and deletes topics
     Topics(topics::Args),
     /// Publishes events, one per line
     Produce(produce::Args),
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Command::Plugin(command) => plugin::run(command, &output),
         Command::Plugins(args) => plugins::run(args, &output),
         Command::Subscriptions(args) => subscriptions::run(&args, &output),
+        Command::Groups(args) => groups::run(args, &output),
         Command::Topics(args) => topics::run(args, &output),
         Command::Produce(args) => produce::run(&args, &output),
         Command::Consume(args) => consume::run(&args, &output),

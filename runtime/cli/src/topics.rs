@@ -1,4 +1,4 @@
-//! Lists, describes, makes and deletes the topics of a running host.
+//! Lists, describes, makes, grows and deletes the topics of a running host.
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::answer::{count, is, joined, list, number, text};
 use crate::confirm::confirmed;
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Output, Style};
 use crate::problem::Problem;
 use crate::remote::{Client, Remote, Request, segment};
 use crate::table::{Side, Table};
@@ -33,6 +33,14 @@ enum Command {
         /// The topic
         name: String,
     },
+    /// Gives a topic of a Kafka cluster more partitions, for ever
+    Grow {
+        /// The topic
+        name: String,
+        /// Partitions it has then
+        #[arg(long, value_name = "N")]
+        partitions: u32,
+    },
     /// Deletes a topic, with all its events, that no subscription uses
     Delete {
         /// The topic
@@ -47,7 +55,7 @@ enum Command {
 struct Create {
     /// The topic
     name: String,
-    /// Partitions, 1 to 1,024; they cannot be changed later
+    /// Partitions, 1 to 1,024; on Kafka they can grow later, else they stay
     #[arg(long, value_name = "N")]
     partitions: Option<u32>,
     /// How long events are kept at least, such as 7d
@@ -76,6 +84,7 @@ pub(crate) fn run(args: Args, output: &Output) -> anyhow::Result<Exit> {
             output.json(&topic);
             show(&topic, output);
         }
+        Command::Grow { name, partitions } => grow(&client, &name, partitions, output)?,
         Command::Delete { name, yes } => {
             if !confirmed(&format!("delete topic {name:?} and all its events?"), yes, output)? {
                 return Ok(Exit::Failed);
@@ -130,6 +139,24 @@ fn make(client: &Client, create: &Create, output: &Output) -> Result<(), Problem
     output.json(&topic);
     let partitions = list(&topic, "partitions").len();
     output.line(format!("topic {name} is made, with {partitions} partitions"));
+    Ok(())
+}
+
+fn grow(client: &Client, name: &str, wanted: u32, output: &Output) -> Result<(), Problem> {
+    let path = format!("{}/partitions", path(name));
+    let topic = client.post(&path, &json!({ "partitions": wanted }))?;
+    output.json(&topic);
+    let has = list(&topic, "partitions").len();
+    output.line(format!("topic {name} has {has} partitions"));
+    if let Some(declared) = number(&topic, "declared_partitions")
+        && declared != u64::from(wanted)
+    {
+        let text = format!(
+            "the configuration declares {declared}: write `partitions = {wanted}`, or no host \
+             starts with it"
+        );
+        output.note(output.paint_note(Style::Hint, &text));
+    }
     Ok(())
 }
 

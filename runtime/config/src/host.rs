@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf
 use gristmill_engine::{Bytes, Millis, WorkerPolicy};
 
 use crate::{
-    Env, Glob, Pointer, Problems, Source,
-    keys::host::HOST,
+    Broker, Env, Glob, Guarantee, Pointer, Problems, Source, broker,
+    keys::host::{HOST, KAFKA_INTERVAL_MIN},
     problem::code,
     report::Report,
     units,
@@ -19,8 +19,7 @@ use crate::{
 pub struct HostConfig {
     /// The document it came from, as it was named.
     pub file: String,
-    /// Name of the host, equal on all replicas; groups are `{name}-{subscription}`. `[a-z0-9-]`,
-    /// 1 to 64 characters.
+    /// Name of the host, equal on all replicas; it names groups. `[a-z0-9-]`, 1 to 64 characters.
     pub name: String,
     /// Address of the HTTP surface. Not loopback only with [`Http::allow_anonymous`].
     pub listen: SocketAddr,
@@ -50,13 +49,6 @@ pub struct HostConfig {
     pub plugins: Plugins,
     /// What was accepted but is probably not what was meant.
     pub warnings: Problems,
-}
-
-/// Where topics live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Broker {
-    /// In this host's own store.
-    Embedded,
 }
 
 /// The embedded store.
@@ -164,6 +156,8 @@ pub enum LogFormat {
 /// What no manifest exceeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ceilings {
+    /// How often effects may count: where they may again, neither state nor timers may be granted.
+    pub guarantee: Guarantee,
     /// Memory of one instance.
     pub memory: Bytes,
     /// Longest attempt.
@@ -213,7 +207,7 @@ impl Default for Ceilings {
     fn default() -> Self {
         let empty = Source { name: "", text: "" };
         match walk(&empty, &|_| None, &HOST) {
-            Ok((checked, _)) => ceilings(checked.table("ceilings")),
+            Ok((checked, _)) => ceilings(checked.table("ceilings"), &Broker::Embedded),
             Err(_) => disagree("ceilings"),
         }
     }
@@ -237,6 +231,7 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<HostConfig, Prob
     let (checked, mut report) = walk(source, env, &HOST)?;
     check_listen(&checked, &mut report);
     check_intervals(checked.table("checkpoint"), &mut report);
+    let broker = broker::read(checked.table("broker"), checked.text("name"), &mut report);
     let folder = folder(source);
     let config = HostConfig {
         file: source.name.to_owned(),
@@ -246,13 +241,13 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<HostConfig, Prob
         plugins_dir: folder.join(checked.text("plugins_dir")),
         workers: checked.count_if_any("workers").and_then(NonZeroU32::new),
         attempts_max: checked.count("attempts_max"),
-        broker: Broker::Embedded,
         storage: storage(checked.table("storage")),
         topics: topics(checked.table("topics")),
         http: http(checked.table("http")),
         telemetry: telemetry(checked.table("telemetry")),
-        ceilings: ceilings(checked.table("ceilings")),
-        checkpoint: checkpoint(checked.table("checkpoint")),
+        ceilings: ceilings(checked.table("ceilings"), &broker),
+        checkpoint: checkpoint(checked.table("checkpoint"), &broker),
+        broker,
         plugins: Plugins {
             rescan: checked.table("plugins").millis("rescan"),
             fuel: checked.table("plugins").flag("fuel"),
@@ -360,8 +355,13 @@ fn telemetry(checked: &Checked) -> Telemetry {
     Telemetry { log: checked.text("log").to_owned(), log_format }
 }
 
-fn ceilings(checked: &Checked) -> Ceilings {
+fn ceilings(checked: &Checked, broker: &Broker) -> Ceilings {
+    let guarantee = match broker {
+        Broker::Kafka(kafka) => kafka.guarantee,
+        Broker::Embedded => Guarantee::ExactlyOnce,
+    };
     Ceilings {
+        guarantee,
         memory: checked.bytes("memory"),
         attempt_timeout: checked.millis("attempt_timeout"),
         concurrency: checked.count("concurrency"),
@@ -373,10 +373,17 @@ fn ceilings(checked: &Checked) -> Ceilings {
     }
 }
 
-fn checkpoint(checked: &Checked) -> Checkpoint {
+fn checkpoint(checked: &Checked, broker: &Broker) -> Checkpoint {
+    let interval_max = checked.millis("interval_max");
+    let interval_min = match broker {
+        Broker::Kafka(_) if !checked.written("interval_min") => {
+            Millis(KAFKA_INTERVAL_MIN).min(interval_max)
+        }
+        Broker::Kafka(_) | Broker::Embedded => checked.millis("interval_min"),
+    };
     Checkpoint {
-        interval_min: checked.millis("interval_min"),
-        interval_max: checked.millis("interval_max"),
+        interval_min,
+        interval_max,
         events_max: checked.count("events_max"),
         bytes_max: checked.bytes("bytes_max"),
         drain: checked.millis("drain"),

@@ -1,10 +1,11 @@
 //! Owns the form in which keys are described: name, kind, default, meaning. Reader, JSON Schema
 //! and reference page are made from these descriptions alone. It reads no document.
 
+pub(crate) mod broker;
 pub(crate) mod host;
 pub(crate) mod manifest;
 
-use crate::{text::Text, units};
+use crate::{text::Text, units, walk::checked::disagree};
 
 /// One table of a document: the keys it may have.
 #[derive(Debug, Clone, Copy)]
@@ -79,14 +80,35 @@ pub(crate) enum Kind {
     OneOrMore { of: Text, max: usize },
     /// `true`, `false` or a string.
     FlagOr(Text),
-    /// A table of strings, by names the operator chooses.
-    Pairs { secret: bool },
+    /// A table of values, by names the operator chooses.
+    Pairs(Pairs),
     /// A list that must be empty in this release.
     Later(&'static str),
     /// A table.
     Table(&'static Table),
     /// One or more tables.
     Tables(&'static Table),
+}
+
+/// What a table of values holds, whose names the operator chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pairs {
+    /// Strings.
+    Texts,
+    /// Strings, each of which may be in a file.
+    Secrets,
+    /// Properties of librdkafka: strings, which may be in a file, numbers and booleans.
+    Properties,
+}
+
+impl Table {
+    /// The key of this name, which it has.
+    pub(crate) fn key(&self, name: &str) -> &Key {
+        match self.keys.iter().find(|key| key.name == name) {
+            Some(key) => key,
+            None => disagree(name),
+        }
+    }
 }
 
 impl Key {
@@ -147,7 +169,8 @@ impl Kind {
             Self::Texts { .. } | Self::Later(_) => "a list of strings".to_owned(),
             Self::OneOrMore { .. } => "a string or a list of strings".to_owned(),
             Self::FlagOr(_) => "`true`, `false` or a string".to_owned(),
-            Self::Pairs { .. } => "a table of strings".to_owned(),
+            Self::Pairs(Pairs::Properties) => "a table of properties".to_owned(),
+            Self::Pairs(Pairs::Texts | Pairs::Secrets) => "a table of strings".to_owned(),
             Self::Table(_) => "a table".to_owned(),
             Self::Tables(_) => "one table or more, written `[[…]]`".to_owned(),
         }
@@ -166,8 +189,11 @@ impl Kind {
             Self::Texts { .. } | Self::Later(_) => "list of strings",
             Self::OneOrMore { .. } => "string or list of strings",
             Self::FlagOr(_) => "boolean or string",
-            Self::Pairs { secret: false } => "table of strings",
-            Self::Pairs { secret: true } => "table of strings or `{ file = \"…\" }`",
+            Self::Pairs(Pairs::Texts) => "table of strings",
+            Self::Pairs(Pairs::Secrets) => "table of strings or `{ file = \"…\" }`",
+            Self::Pairs(Pairs::Properties) => {
+                "table of strings, numbers, booleans or `{ file = \"…\" }`"
+            }
             Self::Table(_) => "table",
             Self::Tables(_) => "array of tables",
         }
@@ -194,7 +220,11 @@ impl Kind {
             Self::OneOrMore { of, max } => format!("1 to {max}; each {}", of.describe()),
             Self::FlagOr(rule) => format!("`true`, `false` or {}", rule.describe()),
             Self::Later(_) => "empty in this release".to_owned(),
-            Self::Flag | Self::Pairs { .. } | Self::Table(_) | Self::Tables(_) => String::new(),
+            Self::Pairs(Pairs::Properties) => format!("each {}", Text::Property.describe()),
+            Self::Flag
+            | Self::Pairs(Pairs::Texts | Pairs::Secrets)
+            | Self::Table(_)
+            | Self::Tables(_) => String::new(),
         }
     }
 
@@ -211,8 +241,19 @@ impl Kind {
             }
             Self::Texts { of, .. } => format!("[\"{}\"]", of.example()),
             Self::Later(_) => "[]".to_owned(),
-            Self::Pairs { .. } => "{ name = \"value\" }".to_owned(),
+            Self::Pairs(_) => "{ name = \"value\" }".to_owned(),
             Self::Table(_) | Self::Tables(_) => "{}".to_owned(),
+        }
+    }
+}
+
+impl Pairs {
+    /// What each value is, for "takes …, not …".
+    pub(crate) fn takes(self) -> &'static str {
+        match self {
+            Self::Texts => "a string",
+            Self::Secrets => "a string or `{ file = \"…\" }`",
+            Self::Properties => "a string, a number, a boolean or `{ file = \"…\" }`",
         }
     }
 }

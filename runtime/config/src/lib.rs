@@ -6,6 +6,7 @@
 //! JSON Schemas and `docs/configuration.md` are made, so they cannot disagree. Every problem of a
 //! document is reported at once, with its line and the line to write instead.
 
+mod broker;
 mod check;
 mod envelope;
 mod expand;
@@ -26,12 +27,13 @@ mod text;
 mod units;
 mod walk;
 
+pub use broker::{Broker, GroupTemplate, Guarantee, Kafka};
 pub use check::cross_check;
 pub use field::{Pointer, Secret};
 pub use glob::Glob;
 pub use host::{
-    Broker, Ceilings, Checkpoint, HostConfig, Http, KeyRule, LogFormat, Plugins, Reserve,
-    Retention, Storage, Telemetry, TopicConfig, Topics,
+    Ceilings, Checkpoint, HostConfig, Http, KeyRule, LogFormat, Plugins, Reserve, Retention,
+    Storage, Telemetry, TopicConfig, Topics,
 };
 pub use manifest::Manifest;
 pub use problem::{Place, Problem, Problems, Severity};

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    keys::{Key, Kind, Preset, Table, host::HOST, manifest::MANIFEST},
+    keys::{Key, Kind, Pairs, Preset, Table, host::HOST, manifest::MANIFEST},
     text::Text,
 };
 
@@ -89,7 +89,7 @@ fn of_kind(kind: &Kind) -> Map<String, Value> {
         Kind::Texts { of, min, max } => list(*of, *min, *max),
         Kind::OneOrMore { of, max } => json!({ "anyOf": [text(*of), list(*of, 1, *max)] }),
         Kind::FlagOr(rule) => json!({ "anyOf": [{ "type": "boolean" }, text(*rule)] }),
-        Kind::Pairs { secret } => pairs(*secret),
+        Kind::Pairs(of) => pairs(*of),
         Kind::Later(_) => json!({ "type": "array", "maxItems": 0 }),
         Kind::Table(inner) => return table(inner),
         Kind::Tables(inner) => {
@@ -126,7 +126,7 @@ fn list(of: Text, min: usize, max: usize) -> Value {
     })
 }
 
-fn pairs(secret: bool) -> Value {
+fn pairs(of: Pairs) -> Value {
     let file = json!({
         "type": "object",
         "properties": { "file": { "type": "string", "minLength": 1 } },
@@ -134,8 +134,19 @@ fn pairs(secret: bool) -> Value {
         "additionalProperties": false,
     });
     let plain = json!({ "type": "string" });
-    let value = if secret { json!({ "anyOf": [plain, file] }) } else { plain };
-    json!({ "type": "object", "additionalProperties": value })
+    let value = match of {
+        Pairs::Texts => plain,
+        Pairs::Secrets => json!({ "anyOf": [plain, file] }),
+        // A table is a file, or the rest of a name that was written without quotes.
+        Pairs::Properties => json!({ "type": ["string", "number", "boolean", "object"] }),
+    };
+    let mut schema = json!({ "type": "object", "additionalProperties": value });
+    if of == Pairs::Properties
+        && let Some(pattern) = Text::Property.pattern()
+    {
+        schema["propertyNames"] = json!({ "pattern": anchored(pattern) });
+    }
+    schema
 }
 
 /// The default as JSON: TOML's literals of scalars and of lists of strings are JSON's.

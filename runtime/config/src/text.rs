@@ -1,9 +1,9 @@
-//! Decides which strings are names, topics, patterns, pointers, addresses and log directives. It
-//! knows no keys.
+//! Decides which strings are names, topics, patterns, pointers, addresses, templates and log
+//! directives. It knows no keys.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 
-use crate::{Pointer, problem::code};
+use crate::{GroupTemplate, Pointer, broker, problem::code};
 
 /// What a string must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,14 @@ pub(crate) enum Text {
     Header,
     /// Log directives.
     Directives,
+    /// A host's name or number, with port.
+    Server,
+    /// A template of consumer group names.
+    Group,
+    /// The beginning of transactional ids.
+    Prefix,
+    /// The name of a property of librdkafka.
+    Property,
 }
 
 /// Why a string is not what it must be.
@@ -46,6 +54,11 @@ pub(crate) const TOPIC_MAX: usize = 249;
 /// Longest name of a host, plugin or subscription, in characters: leaves room in a topic's name
 /// for source and suffix of a dead-letter topic.
 pub(crate) const NAME_MAX: usize = 64;
+/// Longest template of group names and longest prefix of transactional ids, in characters: long
+/// enough for any scheme of names, short enough for a line of a log.
+const VISIBLE_MAX: usize = 128;
+/// Longest host name, in characters (source: RFC 1035).
+const HOST_MAX: usize = 253;
 /// Log levels, most severe first.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -60,7 +73,7 @@ impl Text {
             return Ok(());
         }
         let code = match self {
-            Self::Name | Self::Header => code::BAD_NAME,
+            Self::Name | Self::Header | Self::Property => code::BAD_NAME,
             Self::Topic => code::BAD_TOPIC,
             Self::Any
             | Self::TopicPattern
@@ -69,7 +82,10 @@ impl Text {
             | Self::PointerOrNone
             | Self::Address
             | Self::Path
-            | Self::Directives => code::MALFORMED,
+            | Self::Directives
+            | Self::Server
+            | Self::Group
+            | Self::Prefix => code::MALFORMED,
         };
         let reason = format!("\"{}\" is not {}", shortened(text), self.describe());
         let instead = self.mend(text).filter(|mended| self.holds(mended));
@@ -88,7 +104,21 @@ impl Text {
             Self::Address => text.parse::<SocketAddr>().is_ok(),
             Self::Header => !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic()),
             Self::Directives => text.split(',').all(is_directive),
+            Self::Server => is_server(text),
+            Self::Group => GroupTemplate::new(text).is_some(),
+            Self::Prefix => is_visible(text),
+            Self::Property => !text.is_empty() && text.chars().all(is_property),
         }
+    }
+
+    /// The strings that were probably meant by one: between its commas, what is one or can be
+    /// mended.
+    pub(crate) fn mend_each(self, text: &str) -> Vec<String> {
+        let mended = |part: &str| match self.check(part) {
+            Ok(()) => Some(part.to_owned()),
+            Err(misfit) => misfit.instead,
+        };
+        text.split(',').map(str::trim).filter_map(mended).collect()
     }
 
     /// What it must be, for "is not …" and the reference page.
@@ -112,6 +142,13 @@ impl Text {
                 "a log filter: `off`, `error`, `warn`, `info`, `debug` or `trace`, or such as \
                  `info,gristmill_node=debug`"
             }
+            Self::Server => "a host and port such as `kafka:9092`",
+            Self::Group => {
+                "a template of group names: 1 to 128 visible ASCII characters with \
+                 `{subscription}`, and no braces but those of it and of `{name}`"
+            }
+            Self::Prefix => "a prefix: 1 to 128 visible ASCII characters",
+            Self::Property => "a property name: 1 or more of `a-z`, `0-9`, `.`, `_` and `-`",
         }
     }
 
@@ -124,6 +161,10 @@ impl Text {
             Self::Pointer => Some("/.*"),
             Self::PointerOrNone => Some("(none|/.*)"),
             Self::TypePattern | Self::Path | Self::Header => Some(".+"),
+            Self::Server => Some("[^ ]+:[0-9]{1,5}"),
+            Self::Group => Some(r".*\{subscription\}.*"),
+            Self::Prefix => Some("[!-~]{1,128}"),
+            Self::Property => Some("[a-z0-9._-]+"),
             Self::Any | Self::Address | Self::Directives => None,
         }
     }
@@ -132,7 +173,7 @@ impl Text {
     pub(crate) fn example(self) -> &'static str {
         match self {
             Self::Any => "value",
-            Self::Name => "gristmill",
+            Self::Name | Self::Prefix => "gristmill",
             Self::Topic => "orders",
             Self::TopicPattern | Self::TypePattern => "orders.*",
             Self::Pointer | Self::PointerOrNone => "/id",
@@ -140,6 +181,9 @@ impl Text {
             Self::Path => "data",
             Self::Header => "event-id",
             Self::Directives => "info",
+            Self::Server => "kafka:9092",
+            Self::Group => "{name}-{subscription}",
+            Self::Property => "security.protocol",
         }
     }
 
@@ -165,6 +209,13 @@ impl Text {
                 let lower = text.trim().to_lowercase();
                 Some(if lower == "warning" { "warn".to_owned() } else { lower })
             }
+            Self::Server => Some(mended_server(text.trim())),
+            Self::Group => Some(broker::mended(text)),
+            Self::Prefix => replaced(|c| c.is_ascii_graphic(), VISIBLE_MAX),
+            Self::Property => {
+                let lower = text.trim().to_lowercase();
+                Some(lower.chars().map(|c| if is_property(c) { c } else { '.' }).collect())
+            }
             Self::Any | Self::TypePattern | Self::Path | Self::Header => None,
         }
     }
@@ -183,6 +234,44 @@ fn mended_address(text: &str) -> String {
     } else {
         format!("{numeric}:8080")
     }
+}
+
+/// Without protocol and path, with a port, and in brackets where it is a number with colons.
+fn mended_server(text: &str) -> String {
+    const PORT: &str = "9092";
+    let bare = text.split_once("://").map_or(text, |(_, rest)| rest).trim_end_matches('/');
+    if bare.parse::<Ipv6Addr>().is_ok() {
+        return format!("[{bare}]:{PORT}");
+    }
+    let in_brackets = bare.ends_with(']');
+    let (host, port) = bare.rsplit_once(':').filter(|_| !in_brackets).unwrap_or((bare, PORT));
+    let host = if host.is_empty() { "localhost" } else { host };
+    format!("{host}:{}", if is_port(port) { port } else { PORT })
+}
+
+fn is_server(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let numeric = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let holds = match numeric {
+        Some(host) => host.parse::<Ipv6Addr>().is_ok(),
+        // Made of the letters of topics: `_` is common in names of containers.
+        None => fits(host, HOST_MAX, is_topic),
+    };
+    holds && is_port(port)
+}
+
+fn is_port(text: &str) -> bool {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    digits && text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// Whether it is 1 to [`VISIBLE_MAX`] visible ASCII characters.
+pub(crate) fn is_visible(text: &str) -> bool {
+    fits(text, VISIBLE_MAX, |c| c.is_ascii_graphic())
+}
+
+fn is_property(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-')
 }
 
 fn fits(text: &str, most: usize, letter: impl Fn(char) -> bool) -> bool {
@@ -214,94 +303,4 @@ pub(crate) fn shortened(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{NAME_MAX, TOPIC_MAX, Text};
-
-    fn check(rule: Text, rows: &[(&str, bool)]) {
-        for (text, holds) in rows {
-            assert_eq!(rule.check(text).is_ok(), *holds, "{rule:?} of {text:?}");
-        }
-    }
-
-    #[test]
-    fn names_are_lower_case_and_short() {
-        let longest = "n".repeat(NAME_MAX);
-        let longer = "n".repeat(NAME_MAX + 1);
-        let rows =
-            [("a", true), ("a-1", true), ("", false), ("A", false), ("a_b", false), ("a.b", false)];
-        check(Text::Name, &rows);
-        check(Text::Name, &[(&longest, true), (&longer, false)]);
-    }
-
-    #[test]
-    fn topics_follow_kafkas_rule() {
-        let longest = "t".repeat(TOPIC_MAX);
-        let longer = "t".repeat(TOPIC_MAX + 1);
-        let rows = [
-            ("orders", true),
-            ("Orders.placed_v1-eu", true),
-            ("...", true),
-            (".", false),
-            ("..", false),
-            ("", false),
-            ("orders placed", false),
-            ("orders/placed", false),
-            ("ordérs", false),
-            ("orders*", false),
-        ];
-        check(Text::Topic, &rows);
-        check(Text::Topic, &[(&longest, true), (&longer, false)]);
-        check(Text::TopicPattern, &[("orders.*", true), ("*", true), ("", false), ("a b", false)]);
-    }
-
-    #[test]
-    fn addresses_are_numbers_with_a_port() {
-        let rows = [
-            ("127.0.0.1:8080", true),
-            ("[::1]:8080", true),
-            ("0.0.0.0:0", true),
-            ("localhost:8080", false),
-            ("127.0.0.1", false),
-            (":8080", false),
-            ("127.0.0.1:99999", false),
-        ];
-        check(Text::Address, &rows);
-    }
-
-    #[test]
-    fn log_filters_name_levels() {
-        let rows = [
-            ("info", true),
-            ("off", true),
-            ("info,gristmill_node=debug,a::b=trace", true),
-            ("", false),
-            ("INFO", false),
-            ("loud", false),
-            ("info,", false),
-            ("=info", false),
-        ];
-        check(Text::Directives, &rows);
-    }
-
-    #[test]
-    fn what_is_mended_holds() {
-        for (rule, text, mended) in [
-            (Text::Name, "My Plugin", Some("my-plugin")),
-            (Text::Topic, "orders placed", Some("orders-placed")),
-            (Text::Topic, "..", None),
-            (Text::Pointer, "$.customer.id", Some("/customer/id")),
-            (Text::Pointer, "eventId", Some("/eventId")),
-            (Text::Pointer, "", None),
-            (Text::Address, "localhost:8080", Some("127.0.0.1:8080")),
-            (Text::Address, "8080", Some("127.0.0.1:8080")),
-            (Text::Address, ":8080", Some("127.0.0.1:8080")),
-            (Text::Address, "10.0.0.1", Some("10.0.0.1:8080")),
-            (Text::Address, "kafka:9092", None),
-            (Text::Directives, "INFO", Some("info")),
-            (Text::Directives, "warning", Some("warn")),
-        ] {
-            let misfit = rule.check(text).unwrap_err();
-            assert_eq!(misfit.instead.as_deref(), mended, "{rule:?} of {text:?}");
-        }
-    }
-}
+mod tests;

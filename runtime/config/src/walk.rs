@@ -3,6 +3,7 @@
 
 pub(crate) mod checked;
 mod list;
+mod pairs;
 mod unknown;
 pub(crate) mod value;
 
@@ -102,7 +103,10 @@ impl Walker<'_> {
                 self.entry(key, found, at)
             } else {
                 let misspelt = unknown.iter().any(|one| one.meant == Some(key.name));
-                self.preset(key, at, !misspelt && self.whole)
+                let preset = self.preset(key, at, !misspelt && self.whole);
+                // What was meant is unknown, so nothing is concluded from the preset.
+                let origin = if misspelt { Origin::Broken } else { preset.origin };
+                Entry { origin, ..preset }
             };
             entries.insert(key.name, entry);
         }

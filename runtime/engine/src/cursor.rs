@@ -91,14 +91,25 @@ impl Progression {
         self.read = self.read.max(offset.next());
         if self.is_finished(offset) {
             // Compaction may have emptied what lies below: nothing else would say so.
-            let reached = self.pending.first().copied().unwrap_or(self.read);
-            self.is_dirty |= reached > self.next;
-            self.next = self.next.max(reached);
-            self.settle_down();
+            self.pass_over();
             return false;
         }
         self.pending.insert(offset);
         true
+    }
+
+    /// Notes that nothing below `end` is left to fetch.
+    pub(crate) fn reach(&mut self, end: Offset) {
+        self.read = self.read.max(end);
+        self.pass_over();
+    }
+
+    /// Moves past offsets that were read over and are no events.
+    fn pass_over(&mut self) {
+        let reached = self.pending.first().copied().unwrap_or(self.read);
+        self.is_dirty |= reached > self.next;
+        self.next = self.next.max(reached);
+        self.settle_down();
     }
 
     /// Whether `offset` was fetched and is not finished.

@@ -9,7 +9,7 @@ use crate::partition::Partition;
 use crate::subscription::Subscription;
 use crate::worker::{Alarm, Place, Scope, Worker};
 use crate::{
-    Effect, EventRef, Fetched, Figures, Input, Instant, Observation, Policy, Position,
+    Effect, EventRef, Fetched, Figures, Generation, Input, Instant, Observation, Policy, Position,
     SubscriptionId, Version, Violation, WorkerPolicy,
 };
 
@@ -90,6 +90,9 @@ impl Engine {
     ) -> Result<(), Violation> {
         match input {
             Input::Fetched(fetched) => self.fetched(now, &fetched, effects)?,
+            Input::Reached { subscription, generation, end } => {
+                self.reached(now, (subscription, generation), end, effects)?;
+            }
             Input::Finished { attempt, outcome } => {
                 self.finished(now, (attempt, outcome), effects)?;
             }
@@ -209,6 +212,23 @@ impl Engine {
         }
         let place = (subscription, partition);
         self.visit(now, effects, place, |it, scope| it.fetched(scope, fetched)).unwrap_or(Ok(()))
+    }
+
+    /// Reading has come to an end; of an older assignment that is no news.
+    fn reached(
+        &mut self,
+        now: Instant,
+        (subscription, generation): (SubscriptionId, Generation),
+        end: Position,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Violation> {
+        self.known(subscription)?;
+        self.visit(now, effects, (subscription, end.partition), |partition, scope| {
+            if partition.book.generation == generation {
+                partition.reached(scope, end);
+            }
+        });
+        Ok(())
     }
 
     fn known(&mut self, id: SubscriptionId) -> Result<&mut Subscription, Violation> {

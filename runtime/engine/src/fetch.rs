@@ -5,8 +5,8 @@ use crate::lane::{Event, Kind, lane_of};
 use crate::partition::Partition;
 use crate::worker::{Drain, Scope};
 use crate::{
-    EventRef, FailureClass, Fetched, Observation, Offset, Policy, Terminal, TopicId, Verdict,
-    Violation,
+    EventRef, FailureClass, Fetched, Observation, Offset, Policy, Position, Terminal, TopicId,
+    Verdict, Violation,
 };
 
 impl Partition {
@@ -47,6 +47,23 @@ impl Partition {
             self.catch_up(scope, position.topic);
         }
         Ok(())
+    }
+
+    /// Reading of this assignment has come to `end`.
+    pub(crate) fn reached(&mut self, scope: &mut Scope<'_>, end: Position) {
+        if self.book.is_revoking || scope.worker.drain != Drain::No {
+            return;
+        }
+        let Some(cursor) = self.cursors.get_mut(&end.topic) else { return };
+        cursor.reach(end.offset);
+        let is_dirty = cursor.is_dirty;
+        let has_caught_up = cursor.is_behind && cursor.has_caught_up();
+        if is_dirty {
+            self.book.touch(scope);
+        }
+        if has_caught_up {
+            self.catch_up(scope, end.topic);
+        }
     }
 
     /// Whether the event at `offset` is in memory.

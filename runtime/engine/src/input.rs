@@ -24,6 +24,9 @@ pub enum Input {
     Lost { subscription: SubscriptionId, partition: PartitionId },
     /// A record was read. Offsets of one topic and partition rise within a generation.
     Fetched(Fetched),
+    /// Reading has come to `end`: every record below it was handed over. What else lies there,
+    /// such as the end of a transaction, is no event, and progress goes past it.
+    Reached { subscription: SubscriptionId, generation: Generation, end: Position },
     /// An attempt ended. An attempt that was cancelled may still end; that is ignored.
     Finished { attempt: AttemptId, outcome: Outcome },
     /// The committing checkpoint is durable.

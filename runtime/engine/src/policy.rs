@@ -117,7 +117,7 @@ impl Default for Policy {
                 (FailureClass::Timeout, two(3)),
                 (FailureClass::Memory, two(2)),
             ]),
-            window_events: 1_024,
+            window_events: 4_096,
             window_bytes: Bytes::mib(8),
             parked_events_max: 10_000,
             parked_bytes_max: Bytes::mib(64),

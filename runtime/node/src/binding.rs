@@ -31,6 +31,10 @@ pub(crate) struct Binding {
     pub(crate) rules: EnvelopeRules,
     /// The topics it reads, the internal redrive topic last.
     pub(crate) sources: Vec<Source>,
+    /// The consumer group it is read in, or would be.
+    pub(crate) group: String,
+    /// The topic its state is kept in, when topics live in a cluster.
+    pub(crate) changelog: Option<ByteString>,
     /// `source` of the events its handler publishes: `/{host}/{subscription}`.
     pub(crate) event_source: ByteString,
     /// How its attempts are run: limits, grants, configuration with secrets read.

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use gristmill_engine::Violation;
 
+use crate::broker;
+
 /// Why a host cannot start, or must stop.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -17,6 +19,12 @@ pub enum Error {
     /// A write failed; what is on disk is whole, and a restart recovers from it.
     #[error("write to the store")]
     Write(#[from] gristmill_store::Failed),
+    /// The cluster cannot be used.
+    #[error("use Kafka")]
+    Kafka(#[source] gristmill_kafka::Error),
+    /// A secret of `[broker.properties]` cannot be read.
+    #[error("read a property of the broker: {0}")]
+    Secret(gristmill_config::Problem),
     /// The Wasm engine cannot be used.
     #[error("use the plugin engine")]
     Plugins(#[from] gristmill_plugin_host::Error),
@@ -94,6 +102,8 @@ impl Error {
         match self {
             Self::Store(error) => error.code(),
             Self::Write(failed) => failed.error().code(),
+            Self::Kafka(error) => error.code(),
+            Self::Secret(problem) => problem.code,
             Self::Plugins(error) => error.code(),
             Self::Listen { .. } => "E0455",
             Self::Serve(_) => "E0456",
@@ -110,6 +120,7 @@ impl Error {
         match self {
             Self::Store(error) => Some(error.hint().to_owned()),
             Self::Write(failed) => Some(failed.error().hint().to_owned()),
+            Self::Kafka(error) => Some(error.hint().to_owned()),
             Self::Listen { address, .. } => Some(format!(
                 "another process may use port {}; stop it or set `listen` in gristmill.toml",
                 address.port()
@@ -122,11 +133,30 @@ impl Error {
                 Some("this is a defect of Gristmill; restart, and report the log".to_owned())
             }
             Self::Folder { .. } => Some("check `data_dir` and its permissions".to_owned()),
-            Self::Plugins(_)
+            Self::Secret(_)
+            | Self::Plugins(_)
             | Self::Serve(_)
             | Self::Thread(_)
             | Self::Ledger { .. }
             | Self::Document { .. } => None,
+        }
+    }
+}
+
+impl From<broker::Error> for Error {
+    fn from(error: broker::Error) -> Self {
+        match error {
+            broker::Error::Store(error) => Self::Store(error),
+            broker::Error::Kafka(error) => Self::Kafka(error),
+        }
+    }
+}
+
+impl From<broker::Failed> for Error {
+    fn from(failed: broker::Failed) -> Self {
+        match failed {
+            broker::Failed::Store(failed) => Self::Write(failed),
+            broker::Failed::Kafka(error) => Self::Kafka(error),
         }
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 use gristmill_engine::{Figures, PartitionId, TopicId};
-use gristmill_store::{Batch, Failed, Receipt, Store, Topic};
+use gristmill_store::{Batch, Receipt, Store, Topic};
 use serde::Serialize;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 
+use crate::broker::{self, Broker, Failed};
 use crate::letters::{self, Letter, LetterId, Redriven, Rehearsed, Selection};
 use crate::plugins::{Inbox, Operation, PluginStatus, Refusal, SubscriptionStatus};
 use crate::shared::Shared;
@@ -90,14 +91,26 @@ impl Host {
         &self.inner.shared
     }
 
-    /// Topics and state.
+    /// State, and topics where they live here.
     pub(crate) fn store(&self) -> &Store {
         &self.inner.shared.store
+    }
+
+    /// Where topics live.
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.inner.shared.broker
     }
 
     /// Whether the host is ending: nothing new is taken.
     pub(crate) fn is_stopping(&self) -> bool {
         *self.inner.stopping.borrow()
+    }
+
+    /// Lets every open stream look for what was appended.
+    pub(crate) fn nudge_streams(&self) {
+        if self.inner.grown.receiver_count() > 0 {
+            drop(self.inner.grown.send(Arc::from([])));
+        }
     }
 
     /// Told which partitions grew, from now on.
@@ -117,7 +130,9 @@ impl Host {
             plugins = format!("{plugins}{}: {reason}; ", plugin.name);
         }
         let directory = board.directory_error.clone().unwrap_or_default();
-        vec![
+        let trouble = self.broker().kafka().and_then(|kafka| kafka.cluster().trouble());
+        let trouble = trouble.map(|trouble| trouble.to_string()).unwrap_or_default();
+        let mut checks = vec![
             check("running", !self.is_stopping(), if self.is_stopping() { "stopping" } else { "" }),
             check(
                 "started",
@@ -135,19 +150,24 @@ impl Host {
                     String::new()
                 },
             ),
-        ]
+        ];
+        if self.broker().kafka().is_some() {
+            checks.push(check("broker", trouble.is_empty(), &trouble));
+        }
+        checks
     }
 
     /// Makes a batch durable.
     pub(crate) async fn write(&self, batch: Batch) -> Result<Receipt, Failed> {
         let (sender, receiver) = oneshot::channel();
-        self.store().submit(batch, Box::new(move |result| drop(sender.send(result))));
-        receiver.await.unwrap_or(Err(Failed::Closed))
+        let done = Box::new(move |result| drop(sender.send(result)));
+        self.broker().write(self.store(), batch, done);
+        receiver.await.unwrap_or(Err(Failed::Store(gristmill_store::Failed::Closed)))
     }
 
     /// Topics that are not the host's own, by name.
     pub(crate) fn topics(&self) -> Vec<Topic> {
-        let mut topics = self.store().topics();
+        let mut topics = self.broker().topics();
         topics.retain(|topic| !topic.name.starts_with(topics::INTERNAL));
         topics
     }
@@ -183,6 +203,18 @@ impl Host {
             .subscriptions
             .iter()
             .filter(|(_, status)| uses(status))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// Subscriptions that keep state or timers of a topic's keys.
+    pub(crate) fn stateful_readers_of(&self, topic: TopicId) -> Vec<String> {
+        let board = self.inner.shared.board.read();
+        let reads = |status: &SubscriptionStatus| status.binding.source(topic).is_some();
+        board
+            .subscriptions
+            .iter()
+            .filter(|(_, status)| reads(status) && status.binding.config.stateful())
             .map(|(name, _)| name.clone())
             .collect()
     }
@@ -316,13 +348,17 @@ impl Host {
 fn stored_figures(
     shared: &Shared,
     status: &SubscriptionStatus,
-) -> Result<(Lag, u64), gristmill_store::Error> {
+) -> Result<(Lag, u64), broker::Error> {
     let mut lag = Vec::new();
     for source in &status.binding.sources {
         let mut behind = 0_u64;
         for partition in (0..source.partitions).map(PartitionId) {
             let finished = shared.progress.finished(status.id, source.topic, partition);
-            let bounds = shared.store.bounds(source.topic, partition)?;
+            if finished.is_none() && shared.broker.kafka().is_some() {
+                // Another host's, which tells of it.
+                continue;
+            }
+            let bounds = shared.broker.bounds(source.topic, partition)?;
             let next = finished.map_or(bounds.start, |(next, _)| next.max(bounds.start));
             let ahead = finished.map_or(0, |(_, ahead)| ahead);
             behind =

@@ -5,9 +5,13 @@
 //! Start at [`Node::start`]; the life of an event is in `worker`.
 
 mod binding;
+mod broker;
 mod clock;
+mod connecting;
+mod consumer_groups;
 mod envelope;
 mod error;
+mod groups;
 mod host;
 mod http;
 mod letters;
@@ -19,5 +23,9 @@ mod shared;
 mod topics;
 mod worker;
 
+pub use consumer_groups::{
+    ConsumerGroups, GroupMember, GroupReport, GroupSummary, GroupsError, MemberTopic, OffsetChange,
+    PartitionLag, Reset, ResetTo, StateChoice,
+};
 pub use error::Error;
 pub use running::{Node, Settings};

@@ -20,6 +20,11 @@ impl Board {
         self.lock().insert(place, (next, ahead));
     }
 
+    /// A partition of a subscription is this host's no more.
+    pub(crate) fn forget(&self, subscription: SubscriptionId, partition: PartitionId) {
+        self.lock().retain(|(of, _, number), _| (*of, *number) != (subscription, partition));
+    }
+
     /// What is finished, if anything was noted since the start.
     pub(crate) fn finished(
         &self,

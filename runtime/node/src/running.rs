@@ -11,12 +11,16 @@ use std::time::Duration;
 
 use gristmill_config::{HostConfig, Reserve};
 use gristmill_engine::{Bytes as Size, Instant, PartitionId, TopicId};
+use gristmill_kafka::{Cluster, Committer};
 use gristmill_plugin_host::{Runtime as PluginRuntime, RuntimeSettings};
 use gristmill_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use crate::broker::{Broker, Kafka};
 use crate::clock::Clock;
+use crate::connecting::{self, Identity};
+use crate::groups::Groups;
 use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::plugins::{Change, Inbox, Ledgers, Supervisor, Watch};
@@ -32,18 +36,29 @@ const EVENT_INTERVAL: u32 = 4;
 /// reserve.
 const SPACE_LOOK: Duration = Duration::from_secs(1);
 
+/// Time between two looks at the topics of a cluster.
+const TOPICS_LOOK: Duration = Duration::from_secs(10);
+/// Time between two looks of open streams at their topics in a cluster.
+const STREAMS_LOOK: Duration = Duration::from_millis(200);
+
 /// What a host is started with.
 pub struct Settings {
     /// The checked configuration.
     pub config: HostConfig,
     /// Called between the steps of every commit of the store; for tests that kill the process.
     pub hook: Option<gristmill_store::Hook>,
+    /// Called between the steps of every transaction on Kafka; for the same tests.
+    pub transaction_hook: Option<gristmill_kafka::Hook>,
 }
 
 impl fmt::Debug for Settings {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, hook } = self;
-        out.debug_struct("Settings").field("config", config).field("hook", &hook.is_some()).finish()
+        let Self { config, hook, transaction_hook } = self;
+        out.debug_struct("Settings")
+            .field("config", config)
+            .field("hook", &hook.is_some())
+            .field("transaction_hook", &transaction_hook.is_some())
+            .finish()
     }
 }
 
@@ -69,14 +84,21 @@ impl Node {
         let listener = listen(settings.config.listen).await?;
         let is_open = !settings.config.listen.ip().is_loopback();
         let address = listener.local_addr().map_err(Error::Serve)?;
-        let shared = tokio::task::spawn_blocking(|| open(settings))
+        let hook = settings.transaction_hook.clone();
+        let (parts, cluster) = tokio::task::spawn_blocking(|| prepare(settings))
             .await
             .map_err(|_panicked| Error::WorkerGone)??;
         let (stop, stopping) = watch::channel(false);
-        let workers = Workers::start(&shared)?;
-        let inbox = supervise(&shared, &workers.senders);
-        let host = Host::new(Arc::clone(&shared), inbox, workers.senders.clone(), &stopping);
-        let ended = tokio::spawn(run(shared, workers, listener, host, stopping));
+        let ended = match cluster {
+            None => {
+                let begun = begin(parts, None).await?;
+                tokio::spawn(live(begun, listener, stopping))
+            }
+            Some((cluster, identity)) => {
+                let joined = Joined { cluster, identity, hook };
+                tokio::spawn(join(parts, joined, listener, stopping))
+            }
+        };
         tracing::info!(%address, "listening");
         if is_open {
             tracing::warn!(%address, "`allow_anonymous` is set: whoever reaches this address may \
@@ -110,15 +132,102 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
 }
 
-/// Opens everything that is on disk.
-fn open(settings: Settings) -> Result<Arc<Shared>, Error> {
-    let Settings { config, hook } = settings;
+/// A cluster, who this host is there, and who is told of its transactions.
+struct Joined {
+    cluster: Cluster,
+    identity: Identity,
+    hook: Option<gristmill_kafka::Hook>,
+}
+
+/// What is open before topics are.
+struct Prepared {
+    config: HostConfig,
+    store: Store,
+    plugins: PluginRuntime,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+/// A host whose parts run.
+struct Begun {
+    shared: Arc<Shared>,
+    workers: Workers,
+    groups: Option<Arc<Groups>>,
+}
+
+/// Waits for the cluster, tells so to whoever asks, and then lives.
+async fn join(
+    parts: Prepared,
+    joined: Joined,
+    listener: TcpListener,
+    stopping: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    let cluster = joined.cluster.clone();
+    let (config, waited) = (parts.config.clone(), cluster.clone());
+    let told = stopping.clone();
+    let connecting =
+        tokio::task::spawn_blocking(move || connecting::connect(&config, &waited, &told));
+    let (listener, connected) = http::until(listener, cluster, connecting).await?;
+    let connected = connected.map_err(|_panicked| Error::WorkerGone)??;
+    let Some(kafka) = connected else { return Ok(()) };
+    let begun = begin(parts, Some((kafka, joined))).await?;
+    live(begun, listener, stopping).await
+}
+
+/// Starts what works on events.
+async fn begin(parts: Prepared, kafka: Option<(Kafka, Joined)>) -> Result<Begun, Error> {
+    let begin = move || {
+        let Prepared { config, store, plugins, clock, metrics } = parts;
+        let count = worker_count(&config);
+        let (broker, committers) = match kafka {
+            None => (Broker::Embedded(store.clone()), None),
+            Some((kafka, Joined { cluster, identity, hook })) => {
+                let hook = metrics.transaction_steps(hook);
+                let with = (&store, &hook);
+                let committers = connecting::committers(&cluster, &identity, with, count)?;
+                (Broker::Kafka(Box::new(kafka)), Some(committers))
+            }
+        };
+        let shared = shared::share(Parts { config, store, broker, plugins, clock, metrics })?;
+        topics::declare(&shared)?;
+        let is_member = committers.is_some();
+        let workers = Workers::start(&shared, committers)?;
+        let groups = is_member.then(|| Groups::start(workers.senders.clone())).transpose()?;
+        Ok(Begun { shared, workers, groups: groups.map(Arc::new) })
+    };
+    tokio::task::spawn_blocking(begin).await.map_err(|_panicked| Error::WorkerGone)?
+}
+
+/// Serves and works until told to stop.
+async fn live(
+    begun: Begun,
+    listener: TcpListener,
+    stopping: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    let Begun { shared, workers, groups } = begun;
+    let inbox = supervise(&shared, &workers.senders, groups.clone());
+    let host = Host::new(Arc::clone(&shared), inbox, workers.senders.clone(), &stopping);
+    let watching = tokio::spawn(watch_topics(host.clone()));
+    let ended = run(shared, workers, listener, host, stopping).await;
+    watching.abort();
+    if let Some(groups) = groups {
+        let closed = tokio::task::spawn_blocking(move || groups.close()).await;
+        closed.map_err(|_panicked| Error::WorkerGone)?;
+    }
+    ended
+}
+
+/// Opens everything that is on disk, and names the cluster where topics live in one.
+fn prepare(settings: Settings) -> Result<(Prepared, Option<(Cluster, Identity)>), Error> {
+    let Settings { config, hook, transaction_hook: _ } = settings;
     make_folder(&config.data_dir)?;
     make_folder(&config.plugins_dir)?;
     let mut store = gristmill_store::Settings::new(config.data_dir.join("store"));
     store.cache = config.storage.cache;
     store.hook = hook;
     store.reserve = reserve(&config);
+    // In a cluster the store is a cache: what is lost of it is restored from the changelogs.
+    store.commit_sync = matches!(config.broker, gristmill_config::Broker::Embedded);
     let store = Store::open(store)?;
     let floor = store.document(CLOCK)?.and_then(|text| <[u8; 8]>::try_from(&text[..]).ok());
     let clock = Clock::starting_at(Instant(floor.map_or(0, u64::from_be_bytes)));
@@ -133,9 +242,13 @@ fn open(settings: Settings) -> Result<Arc<Shared>, Error> {
         ..RuntimeSettings::default()
     })?;
     let metrics = Metrics::new();
-    let shared = shared::share(Parts { config, store, plugins, clock, metrics })?;
-    topics::declare(&shared)?;
-    Ok(shared)
+    let cluster = match &config.broker {
+        gristmill_config::Broker::Embedded => None,
+        gristmill_config::Broker::Kafka(kafka) => {
+            Some(connecting::cluster(&config, kafka, &store, metrics.client_statistics())?)
+        }
+    };
+    Ok((Prepared { config, store, plugins, clock, metrics }, cluster))
 }
 
 /// The free space to keep, where the configuration says so in bytes or as a share.
@@ -170,7 +283,8 @@ struct Workers {
 
 impl Workers {
     /// Starts one thread per worker, each with an engine and a single-threaded runtime.
-    fn start(shared: &Arc<Shared>) -> Result<Self, Error> {
+    fn start(shared: &Arc<Shared>, committers: Option<Vec<Committer>>) -> Result<Self, Error> {
+        let mut committers = committers.map(Vec::into_iter);
         let count = worker_count(&shared.config);
         let (ended, results) = mpsc::unbounded_channel();
         let mut senders = Vec::new();
@@ -178,16 +292,23 @@ impl Workers {
             let (sender, receiver) = mpsc::unbounded_channel();
             senders.push(sender.clone());
             let (shared, ended) = (Arc::clone(shared), ended.clone());
+            let committer = committers.as_mut().and_then(Iterator::next);
             thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
-                    let result = work(index, count, shared, (sender, receiver));
+                    let worker = Worker::new(index, count, shared, (sender, receiver));
+                    let result = work(match committer {
+                        Some(committer) => worker.on_kafka(committer),
+                        None => worker,
+                    });
                     // The host is past caring when nobody takes it.
                     drop(ended.send(result));
                 })
                 .map_err(Error::Thread)?;
         }
-        notify_growth(&shared.store, senders.clone());
+        if shared.broker.kafka().is_none() {
+            notify_growth(&shared.store, senders.clone());
+        }
         Ok(Self { senders, results })
     }
 
@@ -204,12 +325,7 @@ impl Workers {
     }
 }
 
-fn work(
-    index: u32,
-    count: u32,
-    shared: Arc<Shared>,
-    channel: (CommandSender, mpsc::UnboundedReceiver<Command>),
-) -> Result<(), Error> {
+fn work(worker: Worker) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // Looping guests yield at every tick; by default tokio would look at commands and timers
@@ -217,7 +333,10 @@ fn work(
         .event_interval(EVENT_INTERVAL)
         .build()
         .map_err(Error::Thread)?;
-    runtime.block_on(Worker::new(index, count, shared, channel).run())
+    let ended = runtime.block_on(worker.run());
+    // What still waits for a broker must not hold the end up.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Tells each worker which of its partitions grew.
@@ -236,12 +355,17 @@ fn notify_growth(store: &Store, senders: Vec<CommandSender>) {
 }
 
 /// Starts the supervisor and the watch over the plugin directory.
-fn supervise(shared: &Arc<Shared>, workers: &[CommandSender]) -> mpsc::UnboundedSender<Inbox> {
+fn supervise(
+    shared: &Arc<Shared>,
+    workers: &[CommandSender],
+    groups: Option<Arc<Groups>>,
+) -> mpsc::UnboundedSender<Inbox> {
     let (inbox, receiver) = mpsc::unbounded_channel();
     shared.introduce_supervisor(inbox.clone());
     let ledgers = Ledgers::new(shared.config.data_dir.join("versions"), shared.store.clone());
     let supervisor =
-        Supervisor::new(Arc::clone(shared), workers.to_vec(), ledgers, (inbox.clone(), receiver));
+        Supervisor::new(Arc::clone(shared), workers.to_vec(), ledgers, (inbox.clone(), receiver))
+            .with_groups(groups);
     // It waits for the store now and then, so it has a thread of its own.
     let handle = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || handle.block_on(supervisor.run()));
@@ -306,6 +430,38 @@ async fn run(
         .map_err(|_panicked| Error::WorkerGone)??;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Looks at the cluster's topics now and then, and lets streams look for what was appended: a
+/// cluster tells nobody.
+async fn watch_topics(host: Host) {
+    if host.broker().kafka().is_none() {
+        return;
+    }
+    let mut look = tokio::time::interval(TOPICS_LOOK);
+    let mut nudge = tokio::time::interval(STREAMS_LOOK);
+    loop {
+        tokio::select! {
+            _ = look.tick() => {
+                let shared = Arc::clone(host.shared());
+                let looking = tokio::task::spawn_blocking(move || look_at_topics(&shared));
+                // A look that panicked is not repeated by this one.
+                drop(looking.await);
+            }
+            _ = nudge.tick() => host.nudge_streams(),
+        }
+    }
+}
+
+/// Looks once, and lets plugins be bound anew where topics changed under them.
+fn look_at_topics(shared: &Shared) {
+    match shared.broker.kafka().map_or(Ok(Vec::new()), Kafka::look) {
+        Ok(changed) if changed.is_empty() => {}
+        Ok(changed) => shared.tell_supervisor(Inbox::TopicsChanged(changed)),
+        Err(error) => {
+            tracing::debug!(code = error.code(), %error, "look at the cluster's topics");
+        }
+    }
 }
 
 /// Tells the workers when storage runs short and when it has room again.

@@ -10,20 +10,22 @@ use gristmill_store::{Batch, Change, Failed, Receipt, Store};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::Error;
+use crate::broker::{self, Broker};
 use crate::clock::Clock;
 use crate::envelope::Hasher128;
 use crate::metrics::Metrics;
 use crate::plugins::{Board, Inbox};
-use crate::progress;
+use crate::{Error, progress};
 
 /// What all parts of a running host share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// The checked configuration.
     pub(crate) config: HostConfig,
-    /// Topics and state.
+    /// State, and topics where they live here.
     pub(crate) store: Store,
+    /// Where topics live.
+    pub(crate) broker: Broker,
     /// The Wasm engine.
     pub(crate) plugins: gristmill_plugin_host::Runtime,
     /// The one clock.
@@ -48,6 +50,7 @@ pub(crate) struct Shared {
 pub(crate) struct Parts {
     pub(crate) config: HostConfig,
     pub(crate) store: Store,
+    pub(crate) broker: Broker,
     pub(crate) plugins: gristmill_plugin_host::Runtime,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
@@ -83,8 +86,8 @@ pub(crate) const CLOCK: &str = "host/clock";
 impl Shared {
     /// Puts the parts together and reads what the store remembers of the host itself.
     pub(crate) fn new(parts: Parts) -> Result<Self, Error> {
-        let Parts { config, store, plugins, clock, metrics } = parts;
-        let secret = secret(&store)?;
+        let Parts { config, store, broker, plugins, clock, metrics } = parts;
+        let secret = secret(&store, &broker)?;
         let paused = match store.document(PAUSED)? {
             Some(text) => serde_json::from_slice(&text)
                 .map_err(|source| Error::Document { name: PAUSED, source })?,
@@ -102,6 +105,7 @@ impl Shared {
             supervisor: OnceLock::new(),
             config,
             store,
+            broker,
             plugins,
             clock,
             metrics,
@@ -143,24 +147,37 @@ impl Shared {
         // A map of strings always has a JSON form.
         let text = Bytes::from(serde_json::to_vec(&*paused).unwrap_or_default());
         let change = Change::Document { name: PAUSED.to_owned(), value: Some(text) };
-        self.write_now(Batch { changes: vec![change], ..Batch::default() }).map(drop)
+        self.write_store(Batch { changes: vec![change], ..Batch::default() }).map(drop)
     }
 
-    /// Writes a batch and waits until it is durable. For threads that may wait; a worker submits.
-    pub(crate) fn write_now(&self, batch: Batch) -> Result<Receipt, Failed> {
+    /// Writes changes to the store and waits until they are durable. For threads that may wait; a
+    /// worker submits.
+    pub(crate) fn write_store(&self, batch: Batch) -> Result<Receipt, Failed> {
         write_now(&self.store, batch)
+    }
+
+    /// Writes events to their topics, then changes to the store, and waits until all is durable.
+    pub(crate) fn write_now(&self, batch: Batch) -> Result<Receipt, broker::Failed> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.broker.write(&self.store, batch, Box::new(move |result| drop(sender.send(result))));
+        receiver.recv().unwrap_or(Err(broker::Failed::Store(Failed::Closed)))
     }
 }
 
-fn write_now(store: &Store, batch: Batch) -> Result<Receipt, Failed> {
+/// Writes a batch to `store` and waits until it is durable.
+pub(crate) fn write_now(store: &Store, batch: Batch) -> Result<Receipt, Failed> {
     let (sender, receiver) = mpsc::sync_channel(1);
     store.submit(batch, Box::new(move |result| drop(sender.send(result))));
     receiver.recv().unwrap_or(Err(Failed::Closed))
 }
 
-/// The secret of this data directory, made at its first start. It keeps whoever chooses keys from
-/// choosing colliding ones.
-fn secret(store: &Store) -> Result<[u8; 16], Error> {
+/// The secret of this data directory, made at its first start; in a cluster the one that all hosts
+/// of this name share, because they share state. It keeps whoever chooses keys from choosing
+/// colliding ones.
+fn secret(store: &Store, broker: &Broker) -> Result<[u8; 16], Error> {
+    if let Some(kafka) = broker.kafka() {
+        return kafka.secret().map_err(Error::Kafka);
+    }
     if let Some(kept) = store.document(SECRET)?
         && let Ok(secret) = <[u8; 16]>::try_from(&kept[..])
     {

@@ -1,14 +1,16 @@
 //! Owns topics as the host knows them: those declared are made or checked at start, others are
-//! made on request. It never changes the partitions of a topic that exists.
+//! made, and in a cluster grown, on request. It never changes the partitions of a topic unasked.
 
 use std::fmt;
 
 use gristmill_config::{Retention, TopicConfig};
 use gristmill_engine::Bytes as Size;
-use gristmill_store::{Error as StoreError, Topic, TopicSpec, TopicUpdate};
+use gristmill_store::{Error as StoreError, Topic, TopicSpec};
 
-use crate::Error;
+use crate::broker::Kafka;
+use crate::plugins::Inbox;
 use crate::shared::Shared;
+use crate::{Error, broker};
 
 /// Names that begin with this are the host's own: not listed, not published to from outside.
 pub(crate) const INTERNAL: &str = "__";
@@ -32,9 +34,18 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Name of a subscription's redrive topic.
-pub(crate) fn redrive_name(subscription: &str) -> String {
-    format!("{INTERNAL}redrive.{subscription}")
+/// Name of a subscription's redrive topic. In a cluster other hosts have subscriptions too, so
+/// the host's name is in it.
+pub(crate) fn redrive_name(shared: &Shared, subscription: &str) -> String {
+    match shared.broker.kafka() {
+        None => format!("{INTERNAL}redrive.{subscription}"),
+        Some(_) => redrive_in_cluster(&shared.config.name, subscription),
+    }
+}
+
+/// Name of the redrive topic of a host's subscription in a cluster.
+pub(crate) fn redrive_in_cluster(host: &str, subscription: &str) -> String {
+    format!("{INTERNAL}redrive.{host}.{subscription}")
 }
 
 /// Whether a topic is some subscription's redrive topic.
@@ -42,13 +53,16 @@ pub(crate) fn is_redrive(name: &str) -> bool {
     name.strip_prefix(INTERNAL).is_some_and(|rest| rest.starts_with("redrive."))
 }
 
+/// Whether a topic is some subscription's changelog.
+pub(crate) fn is_changelog(name: &str) -> bool {
+    name.strip_prefix(INTERNAL).is_some_and(|rest| rest.starts_with("changelog."))
+}
+
 /// Makes every declared topic and brings the settings of those that exist in line.
 pub(crate) fn declare(shared: &Shared) -> Result<(), Error> {
     for (name, config) in &shared.config.topics.declared {
-        let Some(topic) = shared.store.topic(name) else {
-            shared.store.create_topic(spec(name, config))?;
-            continue;
-        };
+        // Another host of this name may be making it at the same moment.
+        let topic = ensure(shared, spec(name, config))?;
         if topic.partitions != config.partitions {
             return Err(Error::Partitions {
                 topic: name.clone(),
@@ -56,12 +70,7 @@ pub(crate) fn declare(shared: &Shared) -> Result<(), Error> {
                 declared: config.partitions,
             });
         }
-        let wanted = spec(name, config);
-        if (topic.retention, topic.compacted) != (wanted.retention, wanted.compacted) {
-            let update = TopicUpdate { retention: wanted.retention, compacted: wanted.compacted };
-            shared.store.update_topic(name, update)?;
-            tracing::info!(topic = name, "topic settings changed as declared");
-        }
+        shared.broker.declare(&topic, &spec(name, config))?;
     }
     Ok(())
 }
@@ -69,24 +78,42 @@ pub(crate) fn declare(shared: &Shared) -> Result<(), Error> {
 /// The topic of that name.
 pub(crate) fn find(shared: &Shared, name: &str) -> Result<Topic, Missing> {
     shared
-        .store
+        .broker
         .topic(name)
         .ok_or_else(|| Missing { name: name.to_owned(), near: near(shared, name) })
 }
 
 /// The topic, made if it is not there.
-pub(crate) fn ensure(shared: &Shared, wanted: TopicSpec) -> Result<Topic, StoreError> {
+pub(crate) fn ensure(shared: &Shared, wanted: TopicSpec) -> Result<Topic, broker::Error> {
     let name = wanted.name.clone();
-    if let Some(topic) = shared.store.topic(&name) {
+    if let Some(topic) = shared.broker.topic(&name) {
         return Ok(topic);
     }
-    match shared.store.create_topic(wanted) {
+    match shared.broker.create_topic(wanted) {
         // Somebody else was quicker.
-        Err(StoreError::TopicExists { .. }) => {
-            shared.store.topic(&name).ok_or(StoreError::TopicUnknown { topic: name })
+        Err(broker::Error::Store(StoreError::TopicExists { .. })) => shared
+            .broker
+            .topic(&name)
+            .ok_or_else(|| StoreError::TopicUnknown { topic: name }.into()),
+        Err(broker::Error::Kafka(error @ gristmill_kafka::Error::TopicExists { .. })) => {
+            let kafka = shared.broker.kafka().ok_or(error)?;
+            Ok(kafka.found(&name)?)
         }
         made => made,
     }
+}
+
+/// Gives a topic of a cluster more partitions, and has what reads it bound anew. Waits. The same
+/// again finishes what was interrupted.
+pub(crate) fn grow(
+    shared: &Shared,
+    kafka: &Kafka,
+    topic: Topic,
+    partitions: u32,
+) -> Result<Topic, broker::Error> {
+    kafka.grow(&topic.name, partitions)?;
+    shared.tell_supervisor(Inbox::TopicsChanged(vec![topic.name.clone()]));
+    Ok(shared.broker.topic(&topic.name).unwrap_or(topic))
 }
 
 /// What a topic of this name is to be, as configured.
@@ -110,7 +137,7 @@ pub(crate) fn spec(name: &str, config: &TopicConfig) -> TopicSpec {
 /// Up to three existing names that differ from `name` by few letters.
 pub(crate) fn near(shared: &Shared, name: &str) -> Vec<String> {
     let mut ranked: Vec<(usize, String)> = shared
-        .store
+        .broker
         .topics()
         .into_iter()
         .filter(|topic| !topic.name.starts_with(INTERNAL))

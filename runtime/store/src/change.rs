@@ -197,6 +197,25 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The scope it belongs to; `None` for documents, which have none, and for clears, which may
+    /// be of many.
+    pub fn scope(&self) -> Option<Scope> {
+        match self {
+            Self::StateSet { scope, .. }
+            | Self::StateDelete { scope, .. }
+            | Self::TimerSet { scope, .. }
+            | Self::TimerDelete { scope, .. }
+            | Self::MarkSet { scope, .. }
+            | Self::ParkedPut { scope, .. }
+            | Self::ParkedUpdate { scope, .. }
+            | Self::ParkedDelete { scope, .. }
+            | Self::Progress { scope, .. } => Some(*scope),
+            Self::SubscriptionClear { .. } | Self::Document { .. } => None,
+        }
+    }
+}
+
 /// What [`Change::SubscriptionClear`] forgets. Default nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "a set of five independent choices")]

@@ -165,6 +165,15 @@ impl Decoder {
         rest
     }
 
+    /// Checks that nothing is left.
+    pub(crate) fn end(&self) -> Result<(), Error> {
+        if self.at == self.bytes.len() {
+            Ok(())
+        } else {
+            Err(self.corrupt("it goes on after its end"))
+        }
+    }
+
     pub(crate) fn option_u64(&mut self) -> Result<Option<u64>, Error> {
         Ok(if self.flag()? { Some(self.u64()?) } else { None })
     }

@@ -38,6 +38,9 @@ pub(crate) struct Commit<'a> {
     pub(crate) now: Instant,
     pub(crate) events: u64,
     pub(crate) after: Vec<After>,
+    /// Whether it gives up what compaction then takes off the disk. Such a commit is always
+    /// synced: were it lost after that, what is left would be no state the store ever had.
+    pub(crate) gives_up: bool,
     items: Vec<Item>,
     growing: Vec<Growing>,
     /// Where in `growing` a partition is.
@@ -80,6 +83,7 @@ impl<'a> Commit<'a> {
             now: (shared.settings.clock)(),
             events: 0,
             after: Vec::new(),
+            gives_up: false,
             items: Vec::new(),
             growing: Vec::new(),
             places: HashMap::new(),
@@ -277,6 +281,7 @@ impl<'a> Commit<'a> {
                 let cell = self.new_cell();
                 new.set(kind, cell);
                 let given_up = Abandoned::Cell(kind, old.of(kind));
+                self.gives_up = true;
                 self.after.push(Box::new(move |memory| memory.abandon(given_up)));
             }
             if what.marks {
@@ -344,6 +349,7 @@ impl<'a> Commit<'a> {
             number: self.number,
             items: self.sorted(),
             after: std::mem::take(&mut self.after),
+            gives_up: self.gives_up,
             grown,
         }
     }
@@ -385,6 +391,7 @@ impl<'a> Commit<'a> {
                 gone.push(bucket.first);
             }
         }
+        self.gives_up |= !gone.is_empty();
         for first in &gone {
             self.delete_meta(meta::marks(cell, *first));
         }
@@ -409,6 +416,8 @@ pub(crate) struct Sealed {
     pub(crate) number: u64,
     pub(crate) items: OwnedWriteBatch,
     pub(crate) after: Vec<After>,
+    /// Whether it must be synced even where others are not.
+    pub(crate) gives_up: bool,
     /// Partitions that grew.
     pub(crate) grown: Vec<(TopicId, PartitionId)>,
 }

@@ -78,13 +78,23 @@ pub enum Error {
         #[source]
         source: Arc<fjall::Error>,
     },
-    /// Stored bytes do not decode: damage, or a defect.
+    /// Stored bytes, or those of a changelog, do not decode: damage, or a defect.
     #[error("decode {what}: {reason}")]
     Corrupt {
         /// What was being decoded.
         what: &'static str,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// An entry of a changelog is of a form this version does not know: a newer one wrote it.
+    #[error("decode {what}: {part} {found} is not known to this version")]
+    ChangelogUnknown {
+        /// What was being decoded.
+        what: &'static str,
+        /// What of it is not known: its kind or its version.
+        part: &'static str,
+        /// The byte found there.
+        found: u8,
     },
     /// Free space is under the reserve.
     #[error("write to the store: {free} bytes free, {floor} are reserved")]
@@ -174,6 +184,7 @@ impl Error {
             Self::PartitionUnknown { .. } => "E0214",
             Self::TopicInvalid { .. } => "E0215",
             Self::TooLarge { .. } => "E0216",
+            Self::ChangelogUnknown { .. } => "E0217",
         }
     }
 
@@ -194,6 +205,7 @@ impl Error {
             | Self::Write { .. }
             | Self::Read { .. }
             | Self::Corrupt { .. }
+            | Self::ChangelogUnknown { .. }
             | Self::Closed => Class::Fatal,
         }
     }
@@ -219,6 +231,7 @@ impl Error {
             Self::Read { .. } | Self::Corrupt { .. } => {
                 "check the disk; restore the data directory from a copy if it goes on"
             }
+            Self::ChangelogUnknown { .. } => "start the version that wrote it, or a newer one",
             Self::Low { .. } => "free disk space, shorten retention, or lower `reserve`",
             Self::Busy { .. } => "slow down; it clears as soon as the disk catches up",
             Self::Closed => "the host is stopping; send it again when it is back",

@@ -13,7 +13,8 @@ pub struct Figures {
     pub batches: u64,
     /// Events appended since the store was opened.
     pub events: u64,
-    /// How long write and sync took, per checkpoint.
+    /// How long write and sync took, per checkpoint that was synced: without
+    /// `Settings::commit_sync` few are.
     pub sync: Histogram,
     /// Batches that wait for the writer.
     pub queued: u64,

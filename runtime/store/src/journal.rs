@@ -34,6 +34,7 @@ pub(crate) struct Checked {
 
 /// Reads every journal in `folder` and compares with the checkpoint known to be synced. A torn
 /// tail of the last journal, all of it later than `synced`, is cut off: nobody was told of it.
+/// With `synced` 0 any tail may be torn, also where what was lost came before what was kept.
 ///
 /// With no checkpoint in any journal all should be in tables, which only the engine can read:
 /// then the journal is copied to `spare` before it is cut, and the caller looks again.
@@ -61,7 +62,8 @@ pub(crate) fn check(folder: &Path, spare: &Path, synced: u64) -> Result<Checked,
         };
         match scan.stop {
             Stop::Clean => {}
-            // A journal is synced as a whole before the next begins.
+            // A journal is synced as a whole before the next begins, also where commits are not;
+            // and before any part of it goes into a table (fjall-rs/fjall#329).
             Stop::Torn if !newest => return Err(damaged()),
             Stop::Gap => return Err(damaged()),
             Stop::Torn if readable.is_some_and(|readable| readable < synced) => {

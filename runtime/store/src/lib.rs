@@ -4,6 +4,7 @@
 //! Start at [`Store::submit`]: it is the only way anything changes.
 
 mod change;
+pub mod changelog;
 mod codec;
 mod commit;
 mod compact;

@@ -24,11 +24,11 @@ pub(crate) fn read(
     for guard in shared.disk.log.range(range) {
         let failed = |source: fjall::Error| Error::Read { what: "events", source: source.into() };
         let (key, value) = guard.into_inner().map_err(failed)?;
-        let decoder = Decoder::of("event", value);
+        let mut decoder = Decoder::of("event", value);
         let Some((_, _, offset)) = key::log_parts(&key) else {
             return Err(decoder.corrupt("its key is no position"));
         };
-        let event = record::decode_event(offset, decoder)?;
+        let event = record::decode_event(offset, &mut decoder)?;
         bytes = bytes.saturating_add(record::stored_size(&event));
         events.push(event);
         if events.len() >= events_max || bytes >= limit.bytes.0 {

@@ -28,7 +28,8 @@ pub(crate) const FORMAT: u32 = 1;
 pub(crate) struct Opened {
     pub(crate) disk: Disk,
     pub(crate) memory: Arc<Memory>,
-    pub(crate) synced: Synced,
+    /// `None` where commits are not synced.
+    pub(crate) synced: Option<Synced>,
     /// The last durable checkpoint.
     pub(crate) checkpoint: u64,
     /// Held as long as the store is open.
@@ -43,7 +44,7 @@ pub(crate) fn open(settings: &Settings) -> Result<Opened, Error> {
     let data = path.join("data");
     check_format(path, &data)?;
     let sidecar = path.join("synced");
-    let (synced, noted) = Synced::open(&sidecar).map_err(|source| directory(&sidecar, source))?;
+    let (synced, noted) = open_synced(&sidecar, settings.commit_sync)?;
     let copy = check_data(path, &data, noted.unwrap_or(0))?;
     let memory = Arc::new(Memory::default());
     let disk = Disk::open(&data, settings.cache, &memory)
@@ -57,10 +58,24 @@ pub(crate) fn open(settings: &Settings) -> Result<Opened, Error> {
     if let Some(copy) = copy {
         fs::remove_file(&copy).map_err(|source| directory(&copy, source))?;
     }
-    synced.note(checkpoint).map_err(|source| directory(&sidecar, source))?;
+    if let Some(synced) = &synced {
+        // What was written last may be in the system's cache alone, and the note is never ahead.
+        disk.sync().map_err(|source| Error::Open { path: data.clone(), source: source.into() })?;
+        synced.note(checkpoint).map_err(|source| directory(&sidecar, source))?;
+    }
     memory.published.store(checkpoint, Ordering::Release);
     memory.ready.store(true, Ordering::Release);
     Ok(Opened { disk, memory, synced, checkpoint, lock })
+}
+
+/// The sidecar and what it notes; nothing where commits are not synced, for then the end of the
+/// journal proves nothing.
+fn open_synced(path: &Path, sync: bool) -> Result<(Option<Synced>, Option<u64>), Error> {
+    if !sync {
+        return Ok((None, None));
+    }
+    let (synced, noted) = Synced::open(path).map_err(|source| directory(path, source))?;
+    Ok((Some(synced), noted))
 }
 
 fn directory(path: &Path, source: io::Error) -> Error {

@@ -193,13 +193,7 @@ impl Prepared {
         let fixed = record::encode_parked_fixed(event);
         self.put(scope, Kind::Parked, key(ParkedPart::Fixed), fixed.into());
         self.put(scope, Kind::Parked, key(ParkedPart::Body), body.into());
-        let varying = Varying {
-            attempts: event.attempts,
-            first_failure: event.first_failure,
-            due: event.due,
-            error: record.error.clone(),
-        };
-        self.parked_varying(scope, lane, sequence, &varying);
+        self.parked_varying(scope, lane, sequence, &Varying::of(record));
         Ok(())
     }
 
@@ -220,7 +214,12 @@ impl Prepared {
 }
 
 fn state_key(key: &[u8], name: &str) -> Result<Vec<u8>, Error> {
-    let key = key::state(0, key, name);
-    limit("key and name of a state value", key.len() - CELL - 2, STATE_KEY_MAX)?;
-    Ok(key)
+    limit_state_key(key, name)?;
+    Ok(key::state(0, key, name))
+}
+
+/// Refuses an event key and a name that are too long together.
+pub(crate) fn limit_state_key(key: &[u8], name: &str) -> Result<(), Error> {
+    let size: usize = key.iter().map(|byte| if *byte == 0 { 2 } else { 1 }).sum();
+    limit("key and name of a state value", size + name.len(), STATE_KEY_MAX)
 }

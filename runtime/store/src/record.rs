@@ -1,4 +1,7 @@
 //! Decides what the bytes of each stored thing mean. It reads and writes no disk.
+//!
+//! Timers, progress and the parts of a parked event have the same bytes in a changelog: to change
+//! those is to raise the version there too.
 
 use bytes::Bytes;
 use gristmill_engine::{
@@ -67,8 +70,9 @@ fn encode_event(out: &mut Encoder, event: &EventParts<'_>) {
     }
 }
 
-/// Decodes an event; its byte strings share the memory of `from`.
-pub(crate) fn decode_event(offset: Offset, mut from: Decoder) -> Result<Stored, Error> {
+/// Decodes an event; its byte strings share the memory of `from`. What follows its headers is
+/// its payload.
+pub(crate) fn decode_event(offset: Offset, from: &mut Decoder) -> Result<Stored, Error> {
     let flags = from.u8()?;
     if flags & !(HAS_KEY | HAS_PAYLOAD) != 0 {
         return Err(from.corrupt("it has unknown flags"));
@@ -91,8 +95,7 @@ pub(crate) fn encode_state(value: &[u8], expires: Option<Instant>) -> Vec<u8> {
 }
 
 /// When a state value expires, and the value.
-pub(crate) fn decode_state(slice: fjall::Slice) -> Result<(Option<Instant>, Bytes), Error> {
-    let mut from = Decoder::of("state value", slice);
+pub(crate) fn decode_state(from: &mut Decoder) -> Result<(Option<Instant>, Bytes), Error> {
     Ok((from.option_u64()?.map(Instant), from.rest()))
 }
 
@@ -120,7 +123,7 @@ pub(crate) fn decode_mark(slice: fjall::Slice) -> Result<(Mark, u64), Error> {
     Ok((mark, from.u64()?))
 }
 
-fn decode_position(from: &mut Decoder) -> Result<Position, Error> {
+pub(crate) fn decode_position(from: &mut Decoder) -> Result<Position, Error> {
     Ok(Position {
         topic: TopicId(from.u32()?),
         partition: PartitionId(from.u32()?),
@@ -168,8 +171,7 @@ pub(crate) fn encode_progress(progress: &StoredProgress) -> Vec<u8> {
     out.finish()
 }
 
-pub(crate) fn decode_progress(slice: fjall::Slice) -> Result<StoredProgress, Error> {
-    let mut from = Decoder::of("progress", slice);
+pub(crate) fn decode_progress(from: &mut Decoder) -> Result<StoredProgress, Error> {
     let incarnation = from.u128()?;
     let epoch = from.u32()?;
     let epoch_start = Offset(from.u64()?);
@@ -214,8 +216,7 @@ pub(crate) struct Varying {
     pub(crate) error: String,
 }
 
-pub(crate) fn decode_parked_varying(slice: fjall::Slice) -> Result<Varying, Error> {
-    let mut from = Decoder::of("figures of a parked event", slice);
+pub(crate) fn decode_parked_varying(from: &mut Decoder) -> Result<Varying, Error> {
     Ok(Varying {
         attempts: from.u32()?,
         first_failure: from.option_u64()?.map(Instant),
@@ -224,15 +225,10 @@ pub(crate) fn decode_parked_varying(slice: fjall::Slice) -> Result<Varying, Erro
     })
 }
 
-/// A parked event from its two small parts.
-pub(crate) fn decode_parked(
-    sequence: u64,
-    fixed: fjall::Slice,
-    varying: &Varying,
-) -> Result<ParkedEvent, Error> {
-    let mut from = Decoder::of("parked event", fixed);
+/// The part of a parked event that never changes; its figures are all none.
+pub(crate) fn decode_parked_fixed(sequence: u64, from: &mut Decoder) -> Result<ParkedEvent, Error> {
     let event = match from.u8()? {
-        0 => EventRef::Record(decode_position(&mut from)?),
+        0 => EventRef::Record(decode_position(from)?),
         1 => EventRef::Timer {
             partition: PartitionId(from.u32()?),
             timer: TimerHash(from.u128()?),
@@ -243,13 +239,28 @@ pub(crate) fn decode_parked(
     Ok(ParkedEvent {
         sequence,
         event,
-        attempts: varying.attempts,
-        first_failure: varying.first_failure,
-        due: varying.due,
+        attempts: 0,
+        first_failure: None,
+        due: Instant(0),
         size: Size(from.u64()?),
         id: from.option_u128()?.map(IdHash),
         redriven: from.flag()?,
     })
+}
+
+impl Varying {
+    /// What an event has of it.
+    pub(crate) fn of(record: &ParkedRecord) -> Self {
+        let ParkedEvent { attempts, first_failure, due, .. } = record.event;
+        Self { attempts, first_failure, due, error: record.error.clone() }
+    }
+
+    /// Gives an event these figures.
+    pub(crate) fn give(&self, event: &mut ParkedEvent) {
+        event.attempts = self.attempts;
+        event.first_failure = self.first_failure;
+        event.due = self.due;
+    }
 }
 
 /// The bytes of a parked event.
@@ -276,16 +287,14 @@ pub(crate) fn encode_parked_body(record: &ParkedRecord) -> Vec<u8> {
     }
 }
 
-pub(crate) fn decode_parked_body(slice: fjall::Slice) -> Result<Parked, Error> {
-    let mut from = Decoder::of("bytes of a parked event", slice);
+pub(crate) fn decode_parked_body(from: &mut Decoder) -> Result<Parked, Error> {
     match from.u8()? {
         0 => {
             let topic = TopicId(from.u32()?);
             let offset = Offset(from.u64()?);
-            let event = Decoder::new("bytes of a parked event", from.rest());
-            Ok(Parked::Event { topic, stored: decode_event(offset, event)? })
+            Ok(Parked::Event { topic, stored: decode_event(offset, from)? })
         }
-        1 => Ok(Parked::Timer(decode_timer(&mut from)?)),
+        1 => Ok(Parked::Timer(decode_timer(from)?)),
         _ => Err(from.corrupt("it is neither event nor timer")),
     }
 }

@@ -87,6 +87,7 @@ pub(crate) fn trim(commit: &mut Commit<'_>, topic: TopicId) -> Vec<Removed> {
         if count == 0 {
             continue;
         }
+        commit.gives_up = true;
         let chunks: Vec<Chunk> = partition.chunks().iter().take(count + 1).cloned().collect();
         let (gone, rest) = chunks.split_at(count);
         for chunk in gone {

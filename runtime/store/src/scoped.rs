@@ -16,7 +16,7 @@ use crate::{
     disk::Kind,
     key::{self, ParkedPart},
     memory::Cells,
-    record,
+    record::{self, Varying},
     shared::Shared,
 };
 
@@ -53,7 +53,7 @@ fn load_progress(
         let (key, value) = guard.into_inner().map_err(failed("progress"))?;
         let topic = key.last_chunk::<4>().map(|topic| TopicId(u32::from_be_bytes(*topic)));
         let corrupt = Error::Corrupt { what: "progress", reason: "its key is too short" };
-        Ok((topic.ok_or(corrupt)?, record::decode_progress(value)?))
+        Ok((topic.ok_or(corrupt)?, record::decode_progress(&mut Decoder::of("progress", value))?))
     };
     rows.map(decode).collect()
 }
@@ -82,7 +82,7 @@ fn load_parked(
     for guard in snapshot.prefix(keyspace, key::parked_prefix(cell, ParkedPart::Varying)) {
         let (key, value) = guard.into_inner().map_err(failed("parked lanes"))?;
         let place = key::parked_parts(&key).ok_or_else(|| short.clone())?;
-        varying.insert(place, record::decode_parked_varying(value)?);
+        varying.insert(place, decode_varying(value)?);
     }
     let mut lanes: Vec<ParkedLane> = Vec::new();
     for guard in snapshot.prefix(keyspace, key::parked_prefix(cell, ParkedPart::Fixed)) {
@@ -90,13 +90,25 @@ fn load_parked(
         let (lane, sequence) = key::parked_parts(&key).ok_or_else(|| short.clone())?;
         let missing = Error::Corrupt { what: "parked event", reason: "its figures are missing" };
         let varying = varying.get(&(lane, sequence)).ok_or(missing)?;
-        let event: ParkedEvent = record::decode_parked(sequence, value, varying)?;
+        let event = decode_parked(sequence, value, varying)?;
         match lanes.last_mut().filter(|last| last.key == lane) {
             Some(last) => last.events.push(event),
             None => lanes.push(ParkedLane { key: lane, events: vec![event] }),
         }
     }
     Ok(lanes)
+}
+
+fn decode_varying(value: Slice) -> Result<Varying, Error> {
+    record::decode_parked_varying(&mut Decoder::of("figures of a parked event", value))
+}
+
+/// A parked event from its two small parts.
+fn decode_parked(sequence: u64, fixed: Slice, varying: &Varying) -> Result<ParkedEvent, Error> {
+    let fixed = &mut Decoder::of("parked event", fixed);
+    let mut event = record::decode_parked_fixed(sequence, fixed)?;
+    varying.give(&mut event);
+    Ok(event)
 }
 
 pub(crate) fn state_get(
@@ -109,7 +121,7 @@ pub(crate) fn state_get(
     let Some(cells) = cells(shared, scope) else { return Ok(None) };
     let stored = key::state(cells.state, key, name);
     let Some(value) = get(&shared.disk.state, &stored, "state")? else { return Ok(None) };
-    let (expires, value) = record::decode_state(value)?;
+    let (expires, value) = record::decode_state(&mut Decoder::of("state value", value))?;
     Ok(expires.is_none_or(|at| at > now).then_some(value))
 }
 
@@ -163,7 +175,7 @@ fn state_page(
     let mut found = Vec::new();
     for guard in shared.disk.state.range((from, to)) {
         let (key, value) = guard.into_inner().map_err(failed("state"))?;
-        let (expires, _) = record::decode_state(value)?;
+        let (expires, _) = record::decode_state(&mut Decoder::of("state value", value))?;
         if expires.is_some_and(|at| at <= now) {
             continue;
         }
@@ -211,10 +223,10 @@ pub(crate) fn parked(
     };
     let parts = (part(ParkedPart::Fixed)?, part(ParkedPart::Varying)?, part(ParkedPart::Body)?);
     let (Some(fixed), Some(varying), Some(body)) = parts else { return Ok(None) };
-    let varying = record::decode_parked_varying(varying)?;
+    let varying = decode_varying(varying)?;
     Ok(Some(ParkedRecord {
-        event: record::decode_parked(sequence, fixed, &varying)?,
-        source: record::decode_parked_body(body)?,
+        event: decode_parked(sequence, fixed, &varying)?,
+        source: record::decode_parked_body(&mut Decoder::of("bytes of a parked event", body))?,
         error: varying.error,
     }))
 }

@@ -15,9 +15,9 @@ pub type Hook = Arc<dyn Fn(Step) + Send + Sync>;
 pub enum Step {
     /// The write batch is built; nothing is written.
     Built,
-    /// It is written and synced.
+    /// It is written and, unless `commit_sync` is off, synced.
     Synced,
-    /// The number of the checkpoint is in the sidecar file.
+    /// The number of the checkpoint is in the sidecar file, unless `commit_sync` is off.
     Noted,
     /// Readers see it; nobody was told.
     Published,
@@ -47,6 +47,17 @@ pub struct Settings {
     pub commit_events: u32,
     /// Bytes merged into one commit at most. Default 8 MiB.
     pub commit_bytes: Size,
+    /// Sync each commit before anyone is told of it. Default true.
+    ///
+    /// False is for a store that is a cache of a changelog: its owner restores what is missing
+    /// ([`changelog`](crate::changelog)). Commits are then handed to the system and not synced.
+    /// A killed process loses nothing it was told of; a power loss costs the last commits, each
+    /// as a whole, so that what is left is always the first commits up to one. The file `synced`
+    /// is neither written nor looked at, so such a loss is not an error.
+    /// [`Store::close`](crate::Store::close) still syncs, and so do the rare commits that give up
+    /// what is then taken off the disk: clears, deleted topics, retention, forgotten marks. A
+    /// directory may be opened either way, in turn.
+    pub commit_sync: bool,
     /// Bytes waiting for the writer over which batches with `ingest` are refused.
     /// Default 64 MiB.
     pub queue_bytes: Size,
@@ -71,6 +82,7 @@ impl Settings {
             tombstone_age: Millis::seconds(24 * 3_600),
             commit_events: 10_000,
             commit_bytes: Size::mib(8),
+            commit_sync: true,
             queue_bytes: Size::mib(64),
             maintenance: Millis::seconds(5),
             clock: Arc::new(system_clock),
@@ -91,6 +103,7 @@ impl fmt::Debug for Settings {
             .field("commit_events", &self.commit_events)
             .field("commit_bytes", &self.commit_bytes)
             .field("queue_bytes", &self.queue_bytes)
+            .field("commit_sync", &self.commit_sync)
             .field("maintenance", &self.maintenance)
             .finish_non_exhaustive()
     }

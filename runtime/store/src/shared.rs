@@ -24,7 +24,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) disk: Disk,
     pub(crate) memory: Arc<Memory>,
-    pub(crate) synced: Synced,
+    /// Where synced checkpoints are noted; `None` where commits are not synced.
+    pub(crate) synced: Option<Synced>,
     pub(crate) room: Room,
     pub(crate) counters: Counters,
     pub(crate) listeners: RwLock<Vec<Listener>>,

@@ -19,6 +19,7 @@ use crate::{
     murmur, open, prepare, scoped,
     shared::{Counters, Queue, Shared},
     space::Room,
+    synced::Synced,
     topics,
     upkeep::{self, Pace, Upkeep},
     writer,
@@ -79,7 +80,7 @@ impl Handle {
             let path = || self.shared.settings.path.join("synced");
             let failed =
                 |source: std::io::Error| Error::Directory { path: path(), source: source.into() };
-            self.shared.synced.sync().map_err(failed)?;
+            self.shared.synced.as_ref().map_or(Ok(()), Synced::sync).map_err(failed)?;
         }
         Ok(())
     }
@@ -87,7 +88,8 @@ impl Handle {
 
 impl Store {
     /// Opens or creates the store in `settings.path`: takes its lock, checks its format, and
-    /// checks that every checkpoint known to be synced is still there.
+    /// checks that every checkpoint known to be synced is still there. Without `commit_sync` no
+    /// checkpoint is known to be.
     ///
     /// # Errors
     ///
@@ -240,9 +242,9 @@ impl Store {
         Ok(self.0.shared.memory.log(topic)?.figures())
     }
 
-    /// Queues a batch; `done` is called once, after it is synced or when it has failed. Batches
-    /// of one caller are committed in its order. Returns at once; the caller bounds what it has
-    /// under way, unless `ingest` is set.
+    /// Queues a batch; `done` is called once, after it is synced (written, without `commit_sync`)
+    /// or when it has failed. Batches of one caller are committed in its order. Returns at once;
+    /// the caller bounds what it has under way, unless `ingest` is set.
     pub fn submit(&self, batch: Batch, done: Done) {
         self.0.shared.submit(prepare::prepare(batch), done);
     }

@@ -57,6 +57,7 @@ pub(crate) fn delete(commit: &mut Commit<'_>, name: &str) -> Result<TopicId, Err
             commit.delete_meta(meta::chunk(topic.id, number, chunk.base));
         }
     }
+    commit.gives_up = true;
     let gone = topic.id;
     commit.after.push(Box::new(move |memory| {
         let mut topics = memory.topics_mut();

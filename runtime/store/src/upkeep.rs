@@ -13,6 +13,7 @@ use gristmill_engine::{Instant, PartitionId};
 
 use crate::{
     Error,
+    codec::Decoder,
     commit::Commit,
     compact,
     disk::Place,
@@ -79,8 +80,9 @@ fn tick(shared: &Shared) {
     if let Err(error) = shared.room.poll(&shared.settings.path) {
         tracing::warn!(%error, "free disk space is unknown");
     }
-    if shared.counters.unsynced.swap(false, Ordering::Relaxed)
-        && let Err(error) = shared.synced.sync()
+    if let Some(synced) = &shared.synced
+        && shared.counters.unsynced.swap(false, Ordering::Relaxed)
+        && let Err(error) = synced.sync()
     {
         tracing::warn!(%error, "sync the note of the last checkpoint");
     }
@@ -176,6 +178,7 @@ fn expire_marks(shared: &Shared, now: Instant) -> Result<(), Error> {
 }
 
 fn forget_marks(commit: &mut Commit<'_>, gone: BTreeMap<u32, Vec<u64>>) {
+    commit.gives_up = true;
     for (cell, firsts) in &gone {
         for first in firsts {
             commit.delete_meta(meta::marks(*cell, *first));
@@ -224,7 +227,8 @@ fn expire(
     for (state, _) in &due {
         // The value may have been set again since, to live longer or for ever.
         let value = disk.state.get(state).map_err(failed)?;
-        let expires = value.map(record::decode_state).transpose()?.and_then(|(at, _)| at);
+        let mut value = value.map(|value| Decoder::of("state value", value));
+        let expires = value.as_mut().map(record::decode_state).transpose()?.and_then(|(at, _)| at);
         if expires.is_some_and(|at| at <= now) {
             values.push(state.clone());
         }

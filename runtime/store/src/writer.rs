@@ -1,5 +1,5 @@
-//! Owns the writer thread: merges what waits into commits, syncs each, and only then tells. It is
-//! the one thread that writes.
+//! Owns the writer thread: merges what waits into commits, syncs each (unless the settings say
+//! otherwise), and only then tells. It is the one thread that writes.
 
 use std::{
     sync::{Arc, PoisonError, atomic::Ordering},
@@ -7,7 +7,7 @@ use std::{
     time::Instant as Moment,
 };
 
-use fjall::PersistMode;
+use fjall::{OwnedWriteBatch, PersistMode};
 
 use crate::{
     Done, Error, Failed, Receipt, Step,
@@ -156,21 +156,9 @@ impl Writer<'_> {
             return Ok(());
         }
         let shared = self.shared;
-        let Sealed { number, items, after, grown } = commit.seal();
+        let Sealed { number, items, after, gives_up, grown } = commit.seal();
         self.step(Step::Built);
-        let began = Moment::now();
-        let written = items.durability(Some(PersistMode::SyncData)).commit();
-        shared.counters.count_sync(began.elapsed());
-        if let Err(source) = written {
-            return Err(self.fail(Error::Write { checkpoint: number, source: source.into() }));
-        }
-        self.checkpoint = number;
-        self.step(Step::Synced);
-        if let Err(source) = shared.synced.note(number) {
-            let path = shared.settings.path.join("synced");
-            return Err(self.fail(Error::Directory { path, source: source.into() }));
-        }
-        shared.counters.unsynced.store(true, Ordering::Relaxed);
+        self.persist(number, items, gives_up)?;
         self.step(Step::Noted);
         for change in after {
             change(&shared.memory);
@@ -184,6 +172,31 @@ impl Writer<'_> {
             }
         }
         self.step(Step::Published);
+        Ok(())
+    }
+
+    /// Writes a commit; syncs and notes it unless the settings say otherwise. A sync takes all
+    /// commits before it along.
+    fn persist(&mut self, number: u64, items: OwnedWriteBatch, sync: bool) -> Result<(), Error> {
+        let shared = self.shared;
+        let sync = sync || shared.synced.is_some();
+        let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
+        let began = Moment::now();
+        let written = items.durability(Some(mode)).commit();
+        if sync {
+            shared.counters.count_sync(began.elapsed());
+        }
+        if let Err(source) = written {
+            return Err(self.fail(Error::Write { checkpoint: number, source: source.into() }));
+        }
+        self.checkpoint = number;
+        self.step(Step::Synced);
+        let Some(synced) = &shared.synced else { return Ok(()) };
+        if let Err(source) = synced.note(number) {
+            let path = shared.settings.path.join("synced");
+            return Err(self.fail(Error::Directory { path, source: source.into() }));
+        }
+        shared.counters.unsynced.store(true, Ordering::Relaxed);
         Ok(())
     }
 

@@ -1,8 +1,12 @@
 //! Owns how a measured figure is told: the value, what was aimed at, what a peer reaches.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
+use anyhow::{Context, Result};
 use serde::Serialize;
+use serde_json::Value;
 
 /// One measured figure.
 #[derive(Debug, Clone, Serialize)]
@@ -34,10 +38,10 @@ pub enum Target {
 }
 
 /// A figure of somebody else.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Peer {
     /// Who, and under which conditions.
-    pub name: &'static str,
+    pub name: String,
     /// How much, in the figure's unit.
     pub value: f64,
 }
@@ -57,8 +61,9 @@ impl Figure {
 
     /// Beside somebody else's.
     #[must_use]
-    pub fn beside(self, name: &'static str, value: f64) -> Self {
-        Self { peer: Some(Peer { name, value }), ratio: Some(self.value / value), ..self }
+    pub fn beside(self, name: impl Into<String>, value: f64) -> Self {
+        let peer = Peer { name: name.into(), value };
+        Self { peer: Some(peer), ratio: Some(self.value / value), ..self }
     }
 
     /// With how it was measured.
@@ -86,7 +91,8 @@ pub fn table(figures: &[Figure]) -> String {
             Some(Target::AtLeast(least)) => format!("≥ {}", amount(least)),
             Some(Target::AtMost(most)) => format!("≤ {}", amount(most)),
         };
-        let peer = figure.peer.map(|peer| format!("{}: {}", peer.name, amount(peer.value)));
+        let peer =
+            figure.peer.as_ref().map(|peer| format!("{}: {}", peer.name, amount(peer.value)));
         // Writing to a string cannot fail.
         let _written = writeln!(
             text,
@@ -102,8 +108,28 @@ pub fn table(figures: &[Figure]) -> String {
     text
 }
 
+/// Writes figures into a report, in place of those there that the same program `owns` by their
+/// names. The other program's stay.
+///
+/// # Errors
+///
+/// When the report cannot be read or written.
+pub fn save(path: &Path, figures: &[Figure], owns: fn(&str) -> bool) -> Result<()> {
+    let written = fs::read_to_string(path).unwrap_or_else(|_absent| "[]".to_owned());
+    let mut report: Vec<Value> =
+        serde_json::from_str(&written).with_context(|| format!("read {}", path.display()))?;
+    report.retain(|figure| figure["name"].as_str().is_some_and(|name| !owns(name)));
+    for figure in figures {
+        report.push(serde_json::to_value(figure)?);
+    }
+    let folder = path.parent().context("a report is in a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let text = serde_json::to_string_pretty(&report)?;
+    fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))
+}
+
 /// Three digits or all before the point.
-fn amount(value: f64) -> String {
+pub(super) fn amount(value: f64) -> String {
     match value.abs() {
         100.0.. => format!("{value:.0}"),
         10.0.. => format!("{value:.1}"),
@@ -137,5 +163,19 @@ mod tests {
         for word in ["speed", "45000", "≥ 40000", "reached", "other: 30000"] {
             assert!(table.contains(word), "{table}");
         }
+    }
+
+    #[test]
+    fn a_report_keeps_what_another_program_measured() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bench/report.json");
+        let of_a = |name: &str| name.starts_with('a');
+        let of_b = |name: &str| name.starts_with('b');
+        save(&path, &[Figure::new("a1", 1.0, "u"), Figure::new("a2", 2.0, "u")], of_a).unwrap();
+        save(&path, &[Figure::new("b", 3.0, "u")], of_b).unwrap();
+        save(&path, &[Figure::new("a2", 4.0, "u")], of_a).unwrap();
+        let report: Vec<Value> = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let names: Vec<_> = report.iter().map(|it| (&it["name"], &it["value"])).collect();
+        assert_eq!(names, [(&"b".into(), &3.0.into()), (&"a2".into(), &4.0.into())]);
     }
 }

@@ -40,7 +40,7 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
     let count = RATE * (options.seconds + WARM_UP);
     let clock = Clock::new(count);
     let stream = client.patient().stream(&format!("/topics/{}/events", scene::OUTPUT))?;
-    let others = Others::beside(process.id())?;
+    let others = Others::beside(&[process.id()])?;
     let (mut visible, late) = thread::scope(|scope| {
         let (clock, client) = (&clock, &client);
         let (sender, seen) = mpsc::channel();
@@ -168,7 +168,7 @@ fn collect(clock: &Clock, seen: &mpsc::Receiver<(u64, u64)>, count: u64) -> Resu
 }
 
 /// The value that `share` percent do not exceed, in milliseconds.
-fn percentile(values: &mut [u64], share: usize) -> f64 {
+pub(super) fn percentile(values: &mut [u64], share: usize) -> f64 {
     values.sort_unstable();
     let place = (values.len() * share).div_ceil(100).saturating_sub(1);
     let nanos = values.get(place).copied().unwrap_or(0);

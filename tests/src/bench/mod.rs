@@ -3,6 +3,7 @@
 
 pub mod figure;
 pub mod idle;
+pub mod kafka;
 pub mod latency;
 pub mod process;
 pub mod scene;

@@ -73,17 +73,18 @@ pub struct Others {
     began: Instant,
     busy: f64,
     own: f64,
-    host: u32,
+    hosts: Vec<u32>,
 }
 
 impl Others {
-    /// From now on; `host` and this process do not count.
+    /// From now on; `hosts` and this process do not count.
     ///
     /// # Errors
     ///
     /// When the system does not tell.
-    pub fn beside(host: u32) -> Result<Self> {
-        Ok(Self { began: Instant::now(), busy: busy()?, own: own(host)?, host })
+    pub fn beside(hosts: &[u32]) -> Result<Self> {
+        let hosts = hosts.to_vec();
+        Ok(Self { began: Instant::now(), busy: busy()?, own: own(&hosts)?, hosts })
     }
 
     /// Processors that others kept busy since, on average.
@@ -92,7 +93,7 @@ impl Others {
     ///
     /// When the system does not tell.
     pub fn processors(&self) -> Result<f64> {
-        let others = (busy()? - self.busy) - (own(self.host)? - self.own);
+        let others = (busy()? - self.busy) - (own(&self.hosts)? - self.own);
         Ok((others / self.began.elapsed().as_secs_f64()).max(0.0))
     }
 }
@@ -109,9 +110,12 @@ fn busy() -> Result<f64> {
     Ok(busy.map(|(_, ticks): (usize, f64)| ticks).sum::<f64>() / TICKS)
 }
 
-/// Seconds of processor time of the host and of this process.
-fn own(host: u32) -> Result<f64> {
-    let nanos = Cpu::of(host)?.all() + Cpu::of(std::process::id())?.all();
+/// Seconds of processor time of the hosts and of this process.
+fn own(hosts: &[u32]) -> Result<f64> {
+    let mut nanos = Cpu::of(std::process::id())?.all();
+    for host in hosts {
+        nanos += Cpu::of(*host)?.all();
+    }
     Ok(Duration::from_nanos(nanos).as_secs_f64())
 }
 

@@ -160,7 +160,7 @@ fn run(options: &Options, reuse: u32, progress: Progress<'_>) -> Result<Run> {
     let filled = began.elapsed();
     progress(&format!("throughput, reuse {reuse}: handling"));
     let (before, cpu) = (client.get("/metrics")?, Cpu::of(process.id())?);
-    let others = Others::beside(process.id())?;
+    let others = Others::beside(&[process.id()])?;
     let began = Instant::now();
     client.post("/api/v1/subscriptions/ordinary/resume")?;
     wait_for(&client, options.events)?;

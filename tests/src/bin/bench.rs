@@ -2,9 +2,7 @@
 //! `target/bench/report.json`. It never fails because something is slow.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the terminal is its output")]
 
-use std::fs;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use gristmill_tests::bench::{self, Options, figure};
 use gristmill_tests::support::component;
@@ -36,11 +34,8 @@ fn main() -> Result<()> {
             figures.extend(measure(&options, &mut |line| eprintln!("{line}"))?);
         }
     }
-    let folder = component::root().join("target/bench");
-    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    let path = folder.join("report.json");
-    let text = serde_json::to_string_pretty(&figures)?;
-    fs::write(&path, text + "\n").with_context(|| format!("write {}", path.display()))?;
+    let path = component::root().join("target/bench/report.json");
+    figure::save(&path, &figures, |name| !bench::kafka::owns(name))?;
     print!("{}", figure::table(&figures));
     println!("written to {}", path.display());
     Ok(())

@@ -24,6 +24,9 @@ struct Args {
     /// Versions of the plugin that must come into use while events flow; 0 for none
     #[arg(long, default_value_t = 100)]
     swaps: u64,
+    /// Two hosts on Kafka instead of one on the embedded store: kills only
+    #[arg(long)]
+    kafka: bool,
     /// Seed of the input and of the plan; the moment of a signal still varies
     #[arg(long)]
     seed: Option<u64>,
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
         swaps: args.swaps,
         seed: args.seed.unwrap_or_else(|| Random::seed() % 1_000_000),
     };
-    match run(&options, args.json) {
+    match run(&options, &args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -51,12 +54,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options, json: bool) -> anyhow::Result<bool> {
+fn run(options: &Options, &Args { json, kafka, .. }: &Args) -> anyhow::Result<bool> {
     let mut reports: Vec<Report> = Vec::new();
     if options.kills > 0 {
-        reports.push(tell(chaos::kills(options, &mut progress)?, json));
+        let kills = if kafka { chaos::kafka::kills } else { chaos::kills };
+        reports.push(tell(kills(options, &mut progress)?, json));
     }
-    if options.swaps > 0 {
+    if options.swaps > 0 && !kafka {
         reports.push(tell(chaos::swaps(options, &mut progress)?, json));
     }
     if json {

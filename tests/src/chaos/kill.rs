@@ -2,24 +2,21 @@
 //! one. A kill between two checkpoints proves little, so it does not count.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use serde::Serialize;
 
 use super::producer::Pace;
+use super::steps;
 use super::world::World;
 use crate::support::home::{self, Process};
 use crate::support::random::Random;
 
-/// Steps of a commit that a host can be made to end at, in order.
-pub const STEPS: [&str; 5] = ["built", "synced", "noted", "published", "told"];
-/// A commit that is on its way has come to one of these, and not further.
-const ON_ITS_WAY: [&str; 4] = ["built", "synced", "noted", "published"];
 /// A failpoint is reached the first time, or up to so many times later.
 const TIMES_MAX: u64 = 30;
 /// A failpoint that is not reached within this time is not worth waiting for.
@@ -47,19 +44,52 @@ pub struct Kills {
     /// Counted, by failpoint.
     pub failpoints: BTreeMap<&'static str, u64>,
     /// Counted, by SIGKILL, by the step the commit had come to.
-    pub signals: BTreeMap<String, u64>,
+    pub signals: BTreeMap<&'static str, u64>,
     /// Not counted: no commit was on its way.
     pub missed: u64,
     /// Hosts that were killed before they were ready.
     pub early: u64,
     /// Times the plugin was replaced.
     pub upgrades: u64,
+    /// What else was done where hosts share their work.
+    pub shared: Shared,
+}
+
+/// What was done to hosts that share their work, beside killing them. All zero for one host.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+pub struct Shared {
+    /// Hosts killed because the other was, at the same moment.
+    pub with_the_other: u64,
+    /// Data directories that were deleted before a host came back.
+    pub deleted: u64,
+    /// Hosts that stayed away until the other had to take their work over.
+    pub away: u64,
 }
 
 impl Kills {
     /// Kills that count.
     pub fn counted(&self) -> u64 {
         self.failpoints.values().sum::<u64>() + self.signals.values().sum::<u64>()
+    }
+
+    /// Notes how a host ended, whose last step was `step`; `reached` is the failpoint that it says
+    /// it ended at. False when it ended in a way nobody asked for.
+    #[must_use]
+    pub fn note(
+        &mut self,
+        status: ExitStatus,
+        reached: Option<&'static str>,
+        step: Option<&'static str>,
+    ) -> bool {
+        match (status.signal(), reached) {
+            (Some(SIGABRT), Some(reached)) => *self.failpoints.entry(reached).or_default() += 1,
+            (Some(SIGKILL), _) => match step.filter(|step| steps::is_on_its_way(step)) {
+                Some(step) => *self.signals.entry(step).or_default() += 1,
+                None => self.missed += 1,
+            },
+            _ => return false,
+        }
+        true
     }
 }
 
@@ -80,7 +110,7 @@ pub fn kill(
         lives += 1;
         let plan = if random.per_mille(500) {
             let step = usize::try_from(random.within(0..=4)).unwrap_or(0);
-            Plan::Failpoint(STEPS[step], random.within(1..=TIMES_MAX))
+            Plan::Failpoint(steps::STORE[step], random.within(1..=TIMES_MAX))
         } else {
             Plan::Signal(random.within(0..=LIFE_MAX))
         };
@@ -115,7 +145,7 @@ impl Life<'_> {
             self.world.deploy(number)?;
             self.kills.upgrades += 1;
         }
-        self.pace.connect(client);
+        self.pace.connect(0, client);
         let status = match plan {
             Plan::Failpoint(..) => match process.ended(PATIENCE)? {
                 Some(status) => status,
@@ -126,31 +156,20 @@ impl Life<'_> {
                 process.kill()?
             }
         };
-        self.pace.connect(None);
+        self.pace.connect(0, None);
         self.count(plan, status, &process)
     }
 
     fn count(&mut self, plan: Plan, status: ExitStatus, process: &Process) -> Result<()> {
-        let step = self.last_step()?;
-        match (plan, status.signal()) {
-            (Plan::Failpoint(wanted, _), Some(SIGABRT)) if step == Some(wanted) => {
-                *self.kills.failpoints.entry(wanted).or_default() += 1;
-            }
-            (_, Some(SIGKILL)) => match step.filter(|step| ON_ITS_WAY.contains(step)) {
-                Some(step) => *self.kills.signals.entry(step.to_owned()).or_default() += 1,
-                None => self.kills.missed += 1,
-            },
-            _ => bail!("the host ended by itself with {status}:\n{}", process.tail()),
+        let step = steps::last(&self.step_file())?;
+        let reached = match plan {
+            Plan::Failpoint(wanted, _) => step.filter(|step| *step == wanted),
+            Plan::Signal(_) => None,
+        };
+        if !self.kills.note(status, reached, step) {
+            bail!("the host ended by itself with {status}:\n{}", process.tail());
         }
         Ok(())
-    }
-
-    /// The step the last commit came to; none if there was no commit.
-    fn last_step(&self) -> Result<Option<&'static str>> {
-        let path = self.step_file();
-        let told = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-        let step = |byte: &u8| STEPS.into_iter().find(|step| step.as_bytes().first() == Some(byte));
-        Ok(told.first().and_then(step))
     }
 
     fn step_file(&self) -> PathBuf {

@@ -2,10 +2,15 @@
 //! of the plugin while events flow. A run is right when the checker finds nothing.
 
 pub mod check;
+pub mod complaints;
 pub mod input;
+pub mod kafka;
 pub mod kill;
 pub mod producer;
+pub mod reading;
 pub mod report;
+pub mod stage;
+pub mod steps;
 pub mod swap;
 pub mod world;
 
@@ -61,7 +66,7 @@ pub fn kills(options: &Options, progress: Progress<'_>) -> Result<Report> {
         })?;
         let mut process = world.home.start(&[])?;
         let client = process.must_be_ready()?;
-        pace.connect(Some(client.clone()));
+        pace.connect(0, Some(client.clone()));
         pace.allow(options.events);
         finish(process, &client, pace)?;
         Ok((kills, 0))
@@ -78,7 +83,7 @@ pub fn swaps(options: &Options, progress: Progress<'_>) -> Result<Report> {
         let wanted = options.swaps;
         let mut process = world.home.start(&[])?;
         let client = process.must_be_ready()?;
-        pace.connect(Some(client.clone()));
+        pace.connect(0, Some(client.clone()));
         swap::swap((world, &client), wanted, options.events, pace, |number| {
             progress("swaps", number, wanted, pace.count().published);
         })?;
@@ -99,7 +104,9 @@ fn run(
     let read = disturbed.and_then(|(sent, done)| Ok((done, read(&world, sent)?)));
     match read {
         Ok((done, history)) => {
-            Ok(conclude((scenario, options.seed), (world, history), (&pace, began), done))
+            let keep = || vec![world.home.keep()];
+            let names = (scenario, "", options.seed);
+            Ok(conclude(names, &history, (&pace, began), done, keep))
         }
         Err(error) => {
             let kept = world.home.keep();
@@ -116,7 +123,7 @@ fn with_producers<T>(
 ) -> Result<(BTreeMap<String, Vec<Event>>, T)> {
     thread::scope(|scope| {
         let producers: Vec<_> = (0_u64..)
-            .zip(world::SOURCES)
+            .zip(stage::SOURCES)
             .map(|(number, topic)| {
                 let random = random.fork(number);
                 (topic, scope.spawn(move || pace.run(|| producer::produce(topic, random, pace))))
@@ -154,13 +161,15 @@ fn read(world: &World, sent: BTreeMap<String, Vec<Event>>) -> Result<History> {
     Ok(history)
 }
 
+/// Judges a history; keeps folders when anything is wrong with it.
 fn conclude(
-    (scenario, seed): (&'static str, u64),
-    (world, history): (World, History),
+    (scenario, variant, seed): (&'static str, &'static str, u64),
+    history: &History,
     (pace, began): (&Pace, Instant),
     (kills, swaps): (Kills, u64),
+    keep: impl FnOnce() -> Vec<PathBuf>,
 ) -> Report {
-    let violations = check::check(&history);
+    let violations = check::check(history);
     let count = |length: usize| u64::try_from(length).unwrap_or(0);
     let observed = || history.subscriptions.values();
     let effects = observed().flat_map(|it| &it.effects).map(|it| count(it.len())).sum();
@@ -168,9 +177,10 @@ fn conclude(
     let letters = letters.map(|it| count(it.len())).sum();
     let asked =
         history.sources.values().flat_map(|source| &source.sent).fold(Asked::default(), Asked::and);
-    let kept = (!violations.is_empty()).then(|| world.home.keep());
+    let kept = if violations.is_empty() { Vec::new() } else { keep() };
     Report {
         scenario,
+        variant,
         seed,
         events: pace.count(),
         asked,

@@ -1,6 +1,8 @@
-//! Publishes the input to whatever host is there, sends again what was not answered, and remembers
+//! Publishes the input to whichever host is there, sends again what was not answered, and remembers
 //! what was acknowledged. It never goes on before a batch is.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -25,8 +27,10 @@ pub struct Pace {
 
 #[derive(Debug)]
 struct State {
-    /// The host, while there is one.
-    client: Option<Client>,
+    /// The hosts that are there, by their number.
+    clients: BTreeMap<usize, Client>,
+    /// Number of the host that was asked last.
+    asked: usize,
     /// Events all producers together may have published by now, without repeats by re-sending.
     allowed: u64,
     published: u64,
@@ -52,7 +56,8 @@ impl Pace {
     /// Nothing is allowed yet and no host is there.
     pub fn new() -> Self {
         let state = State {
-            client: None,
+            clients: BTreeMap::new(),
+            asked: 0,
             allowed: 0,
             published: 0,
             resent: 0,
@@ -63,9 +68,13 @@ impl Pace {
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Another host is there, or none.
-    pub fn connect(&self, client: Option<Client>) {
-        self.lock().client = client;
+    /// The host of that number, from 0, is another one now, or there is none.
+    pub fn connect(&self, number: usize, client: Option<Client>) {
+        let clients = &mut self.lock().clients;
+        match client {
+            Some(client) => clients.insert(number, client),
+            None => clients.remove(&number),
+        };
         self.changed.notify_all();
     }
 
@@ -132,15 +141,19 @@ impl Pace {
         (state.trickles || left > 0).then(|| left.clamp(TRICKLE_MAX, BATCH_MAX))
     }
 
-    /// The host, as soon as there is one.
+    /// A host, as soon as there is one: where there are several, each in turn.
     fn client(&self) -> Option<Client> {
         let mut state = self.lock();
         loop {
             if state.given_up {
                 return None;
             }
-            if let Some(client) = &state.client {
-                return Some(client.clone());
+            let after = (Bound::Excluded(state.asked), Bound::Unbounded);
+            let next = state.clients.range(after).next().or_else(|| state.clients.iter().next());
+            if let Some((number, client)) = next {
+                let (number, client) = (*number, client.clone());
+                state.asked = number;
+                return Some(client);
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

@@ -1,5 +1,6 @@
 //! Owns how a run of chaos is told: a line for people, an object for machines. It judges nothing.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,8 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::check::{Kind, Violation};
 use super::input::Event;
-use super::kill::{Kills, STEPS};
+use super::kill::{Kills, Shared};
 use super::producer::Count;
+use super::steps;
 
 /// Violations shown in full; the rest is counted.
 const SHOWN: usize = 20;
@@ -41,8 +43,10 @@ impl Asked {
 /// What one scenario did and found.
 #[derive(Debug)]
 pub struct Report {
-    /// Its name: `kills` or `swaps`.
+    /// Its name: `kills`, `swaps` or `kafka-kills`.
     pub scenario: &'static str,
+    /// How hosts were configured, where a seed decides it.
+    pub variant: &'static str,
     /// Seed of its input and of its plan.
     pub seed: u64,
     /// Events that went out.
@@ -61,8 +65,8 @@ pub struct Report {
     pub took: Duration,
     /// What is wrong.
     pub violations: Vec<Violation>,
-    /// The host's folder, kept when anything is wrong.
-    pub kept: Option<PathBuf>,
+    /// Folders of hosts and brokers, kept when anything is wrong.
+    pub kept: Vec<PathBuf>,
 }
 
 impl Report {
@@ -83,6 +87,7 @@ impl Report {
             .collect();
         json!({
             "scenario": self.scenario,
+            "variant": self.variant,
             "seed": self.seed,
             "events": self.events.published,
             "resent": self.events.resent,
@@ -95,6 +100,7 @@ impl Report {
                 "sigkill": shown(&self.kills.signals),
                 "between_commits": self.kills.missed,
                 "before_ready": self.kills.early,
+                "shared": self.kills.shared,
             },
             "swaps": self.swaps + self.kills.upgrades,
             "seconds": self.took.as_secs_f64(),
@@ -105,18 +111,20 @@ impl Report {
     }
 }
 
-fn shown<K: AsRef<str>>(counts: &std::collections::BTreeMap<K, u64>) -> impl Serialize + use<K> {
-    let in_order = STEPS.iter().filter_map(|step| {
-        let count = counts.iter().find(|(name, _)| name.as_ref() == *step)?.1;
-        Some(((*step).to_owned(), json!(count)))
-    });
-    in_order.collect::<Map<String, Value>>()
+fn shown(counts: &BTreeMap<&'static str, u64>) -> Map<String, Value> {
+    in_order(counts).map(|(step, count)| (step.to_owned(), json!(count))).collect()
+}
+
+/// Counts by step, in the order of a checkpoint.
+fn in_order(counts: &BTreeMap<&'static str, u64>) -> impl Iterator<Item = (&'static str, u64)> {
+    steps::all().filter_map(|step| Some((step, *counts.get(step)?)))
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Count { published, resent } = self.events;
-        writeln!(out, "{}: seed {}, {:.1} s", self.scenario, self.seed, self.took.as_secs_f64())?;
+        let Self { scenario, variant, seed, took, .. } = self;
+        writeln!(out, "{scenario}: seed {seed}{variant}, {:.1} s", took.as_secs_f64())?;
         writeln!(
             out,
             "  {published} events published, {resent} of them more than once for want of an answer"
@@ -124,7 +132,7 @@ impl fmt::Display for Report {
         let Asked { failing, rejected, timers } = self.asked;
         writeln!(out, "  {failing} fail first, {rejected} are rejected, {timers} set a timer")?;
         writeln!(out, "  {} effects, {} dead letters", self.effects, self.letters)?;
-        if self.scenario == "kills" {
+        if self.kills.counted() > 0 {
             self.kills_line(out)?;
         } else {
             writeln!(out, "  {} versions came into use while events flowed", self.swaps)?;
@@ -138,8 +146,8 @@ impl fmt::Display for Report {
         if let Some(left) = self.violations.len().checked_sub(SHOWN + 1) {
             writeln!(out, "  and {} more", left + 1)?;
         }
-        if let Some(kept) = &self.kept {
-            writeln!(out, "  the host's folder is kept: {}", kept.display())?;
+        for kept in &self.kept {
+            writeln!(out, "  a folder is kept: {}", kept.display())?;
         }
         Ok(())
     }
@@ -147,21 +155,26 @@ impl fmt::Display for Report {
 
 impl Report {
     fn kills_line(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |counts: Vec<(&str, u64)>| {
+        let list = |counts| {
             let words: Vec<_> =
-                counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+                in_order(counts).map(|(name, count)| format!("{name} {count}")).collect();
             words.join(", ")
         };
         let kills = &self.kills;
-        let (at, by) = (
-            kills.failpoints.iter().map(|(name, count)| (*name, *count)).collect(),
-            kills.signals.iter().map(|(name, count)| (name.as_str(), *count)).collect(),
-        );
         writeln!(out, "  {} kills hit a checkpoint on its way", kills.counted())?;
-        writeln!(out, "    by failpoint: {}", list(at))?;
-        writeln!(out, "    by SIGKILL after the step: {}", list(by))?;
+        writeln!(out, "    by failpoint: {}", list(&kills.failpoints))?;
+        writeln!(out, "    by SIGKILL after the step: {}", list(&kills.signals))?;
         writeln!(out, "  {} kills more hit none and do not count", kills.missed)?;
         let (early, upgrades) = (kills.early, kills.upgrades);
-        writeln!(out, "  {early} kills came before readiness, {upgrades} upgrades lay between")
+        writeln!(out, "  {early} kills came before readiness, {upgrades} upgrades lay between")?;
+        let Shared { with_the_other, deleted, away } = kills.shared;
+        if with_the_other + deleted + away == 0 {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "  {with_the_other} kills hit both hosts at once, {away} hosts stayed away until the \
+             other took over, {deleted} came back without their data"
+        )
     }
 }

@@ -88,11 +88,12 @@ pub struct Lag {
 impl Subscription {
     /// Everything that is still to be done: events, retries, timers.
     pub fn unsettled(&self) -> u64 {
-        let lag: u64 = self.lag.iter().map(|lag| lag.events).sum();
-        lag + self.parked_events
-            + self.events_in_flight
-            + self.retries_scheduled
-            + self.timers_pending
+        self.lag.iter().map(|lag| lag.events).sum::<u64>() + self.pending()
+    }
+
+    /// What it has begun and not finished: parked events, attempts, retries, timers.
+    pub fn pending(&self) -> u64 {
+        self.parked_events + self.events_in_flight + self.retries_scheduled + self.timers_pending
     }
 }
 
@@ -112,6 +113,11 @@ impl Client {
             .build()
             .into();
         Self { agent, base: format!("http://{address}") }
+    }
+
+    /// Where the host is.
+    pub fn url(&self) -> &str {
+        &self.base
     }
 
     /// The same host over connections of its own that may stay silent.
@@ -224,6 +230,17 @@ impl Client {
     pub fn get(&self, path: &str) -> Result<String> {
         let answer = self.agent.get(format!("{}{path}", self.base)).call()?;
         text(answer).with_context(|| format!("get {path}"))
+    }
+
+    /// Status and text of the answer of a GET, whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// When none came.
+    pub fn answer(&self, path: &str) -> Result<(u16, String)> {
+        let mut answer = self.agent.get(format!("{}{path}", self.base)).call()?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.body_mut().with_config().limit(ANSWER_MAX).read_to_string()?))
     }
 
     /// A POST without a body.

@@ -127,6 +127,21 @@ impl Process {
         seen.ok_or_else(|| anyhow!("the host is not ready after {PATIENCE:?}:\n{}", self.tail()))
     }
 
+    /// Waits until the host listens, ready or not.
+    ///
+    /// # Errors
+    ///
+    /// When it does not, or ends instead.
+    pub fn listens(&mut self) -> Result<Client> {
+        let heard = wait::until(PATIENCE, || {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the host ended with {status}:\n{}", self.tail());
+            }
+            Ok(fs::read_to_string(&self.address).ok().map(|it| Client::new(it.trim())))
+        })?;
+        heard.ok_or_else(|| anyhow!("the host does not listen:\n{}", self.tail()))
+    }
+
     /// Waits until the host is ready.
     ///
     /// # Errors

@@ -3,5 +3,10 @@
 
 mod chaos;
 mod kafka;
+mod kafka_chaos;
+mod kafka_faults;
+mod kafka_groups;
+mod kafka_operators;
+mod kafka_security;
 mod reload;
 mod ticketing;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use gristmill_kafka::{Hook as TransactionHook, Step as TransactionStep};
 use gristmill_store::{Hook, Step};
 
 use crate::output::Output;
@@ -16,51 +17,83 @@ use crate::problem::Problem;
 /// Names the step and how often it is reached before the process ends: `synced:3`.
 const VARIABLE: &str = "GRISTMILL_FAILPOINT";
 
-/// Names a file whose first byte is always the initial letter of the last step reached: whoever
-/// kills the process can tell whether a commit was on its way.
+/// Names a file whose first byte is always the letter of the last step reached: whoever kills the
+/// process can tell whether a commit was on its way.
 const STEP_FILE: &str = "GRISTMILL_STEP_FILE";
 
-const STEPS: [(&str, Step); 5] = [
-    ("built", Step::Built),
-    ("synced", Step::Synced),
-    ("noted", Step::Noted),
-    ("published", Step::Published),
-    ("told", Step::Told),
+/// A step of a commit of the store, or of a transaction on Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Point {
+    Store(Step),
+    Transaction(TransactionStep),
+}
+
+/// Every step with its name and its letter.
+const STEPS: [(&str, u8, Point); 9] = [
+    ("built", b'b', Point::Store(Step::Built)),
+    ("synced", b's', Point::Store(Step::Synced)),
+    ("noted", b'n', Point::Store(Step::Noted)),
+    ("published", b'p', Point::Store(Step::Published)),
+    ("told", b't', Point::Store(Step::Told)),
+    ("begun", b'B', Point::Transaction(TransactionStep::Begun)),
+    ("written", b'W', Point::Transaction(TransactionStep::Written)),
+    ("offsets-sent", b'O', Point::Transaction(TransactionStep::OffsetsSent)),
+    ("committed", b'C', Point::Transaction(TransactionStep::Committed)),
 ];
 
-/// The hook the environment asks for, if any.
-pub(super) fn hook(output: Output) -> Result<Option<Hook>, Problem> {
+/// Hooks of the store and of transactions.
+type Hooks = (Option<Hook>, Option<TransactionHook>);
+
+/// The hooks the environment asks for, if any.
+pub(super) fn hooks(output: &Output) -> Result<Hooks, Problem> {
     let (failpoint, file) = (failpoint()?, step_file()?);
     if failpoint.is_none() && file.is_none() {
-        return Ok(None);
+        return Ok((None, None));
     }
-    let reached = AtomicU64::new(0);
-    Ok(Some(Arc::new(move |at: Step| {
-        if let Some(file) = &file {
+    let watch =
+        Arc::new(Watch { failpoint, file, reached: AtomicU64::new(0), output: output.clone() });
+    let transactions = Arc::clone(&watch);
+    Ok((
+        Some(Arc::new(move |step| watch.reach(Point::Store(step)))),
+        Some(Arc::new(move |step, _took| transactions.reach(Point::Transaction(step)))),
+    ))
+}
+
+struct Watch {
+    failpoint: Option<(Point, u64)>,
+    file: Option<File>,
+    reached: AtomicU64,
+    output: Output,
+}
+
+impl Watch {
+    fn reach(&self, at: Point) {
+        if let Some(file) = &self.file {
             tell(file, at);
         }
-        if let Some((step, count)) = failpoint
-            && at == step
-            && reached.fetch_add(1, Ordering::Relaxed).saturating_add(1) == count
+        if let Some((point, count)) = self.failpoint
+            && at == point
+            && self.reached.fetch_add(1, Ordering::Relaxed).saturating_add(1) == count
         {
-            output.note(format!("failpoint: {at:?} for time {count}, ending now"));
+            let name = STEPS.iter().find(|(.., it)| *it == at).map_or("", |(name, ..)| name);
+            self.output.note(format!("failpoint: {name} for time {count}, ending now"));
             std::process::abort();
         }
-    })))
+    }
 }
 
 /// Not synced: the page cache outlives the process, which is all a kill takes.
-fn tell(file: &File, at: Step) {
-    let name = STEPS.iter().find(|(_, step)| *step == at).map(|(name, _)| name.as_bytes());
-    let initial = name.and_then(|name| name.get(..1)).unwrap_or_default();
+fn tell(file: &File, at: Point) {
+    let letter =
+        STEPS.iter().find(|(.., point)| *point == at).map_or(b' ', |(_, letter, _)| *letter);
     // A test that cannot be told counts nothing, and says so.
-    drop(file.write_all_at(initial, 0));
+    drop(file.write_all_at(&[letter], 0));
 }
 
-fn failpoint() -> Result<Option<(Step, u64)>, Problem> {
+fn failpoint() -> Result<Option<(Point, u64)>, Problem> {
     let Some(text) = env::var_os(VARIABLE) else { return Ok(None) };
     let wrong = || {
-        let names: Vec<_> = STEPS.iter().map(|(name, _)| *name).collect();
+        let names: Vec<_> = STEPS.iter().map(|(name, ..)| *name).collect();
         Problem::usage("E0553", format!("{VARIABLE} is {}", text.display()))
             .hint(format!("write STEP:N, N from 1, STEP one of {}", names.join(", ")))
     };
@@ -77,11 +110,11 @@ fn step_file() -> Result<Option<File>, Problem> {
     })
 }
 
-fn parse(text: &str) -> Option<(Step, u64)> {
+fn parse(text: &str) -> Option<(Point, u64)> {
     let (name, count) = text.split_once(':')?;
-    let (_, step) = STEPS.iter().find(|(it, _)| *it == name)?;
+    let (.., point) = STEPS.iter().find(|(it, ..)| *it == name)?;
     let count = count.parse().ok().filter(|count| *count > 0)?;
-    Some((*step, count))
+    Some((*point, count))
 }
 
 #[cfg(test)]
@@ -91,8 +124,9 @@ mod tests {
     #[test]
     fn a_failpoint_is_a_step_and_a_count() {
         for (text, holds) in [
-            ("built:1", Some((Step::Built, 1))),
-            ("told:20", Some((Step::Told, 20))),
+            ("built:1", Some((Point::Store(Step::Built), 1))),
+            ("told:20", Some((Point::Store(Step::Told), 20))),
+            ("written:2", Some((Point::Transaction(TransactionStep::Written), 2))),
             ("told:0", None),
             ("told", None),
             ("sync:1", None),
@@ -107,8 +141,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("step");
         let file = File::create(&path).unwrap();
-        for (step, holds) in [(Step::Built, "b"), (Step::Published, "p"), (Step::Told, "t")] {
-            tell(&file, step);
+        for (point, holds) in [
+            (Point::Store(Step::Built), "b"),
+            (Point::Transaction(TransactionStep::Begun), "B"),
+            (Point::Store(Step::Told), "t"),
+        ] {
+            tell(&file, point);
             assert_eq!(std::fs::read_to_string(&path).unwrap(), holds);
         }
     }

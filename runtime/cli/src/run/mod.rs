@@ -50,7 +50,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, output: &Output) -> anyhow::Result<Exit> {
     let Some(config) = settings::read(args, output)? else { return Ok(Exit::Usage) };
     logs::start(args.log.as_deref(), &config.telemetry, output)?;
-    let settings = Settings { config, hook: failpoint::hook(output.clone())? };
+    let (hook, transaction_hook) = failpoint::hooks(output)?;
+    let settings = Settings { config, hook, transaction_hook };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()

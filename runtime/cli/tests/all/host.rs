@@ -37,7 +37,7 @@ fn a_failpoint_kills_and_a_restart_loses_nothing() {
     }
     let (code, log) = host.wait();
     assert_eq!(code, None, "a signal ended it");
-    assert!(log.contains("failpoint: Synced for time 3"), "{log}");
+    assert!(log.contains("failpoint: synced for time 3"), "{log}");
     let host = folder.host(&[]);
     let kept = folder.run("consume orders").done().lines().count();
     assert!(kept >= known, "{known} were told, {kept} are there");
@@ -58,6 +58,8 @@ fn topics_are_made_shown_and_deleted() {
     assert!(listed.out.contains("\npay              2       0   0 B         2d"), "{listed:?}");
     let described = folder.run("topics describe pay");
     assert!(described.done().contains("compacted  yes\n"), "{described:?}");
+    let grown = folder.run("topics grow pay --partitions 4");
+    assert_eq!((grown.code, grown.err.contains("E0428")), (Some(1), true), "{grown:?}");
     assert_eq!(folder.run("topics delete pay --yes").done(), "topic pay is deleted\n");
     let gone = folder.run("topics describe pay");
     assert_eq!(gone.code, Some(1));

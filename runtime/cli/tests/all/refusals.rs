@@ -32,6 +32,15 @@ fn a_wrong_command_line_is_2() {
         "run --log a=b=c",
         "topics list --url https://localhost",
         "topics delete t",
+        "topics grow t",
+        "groups",
+        "groups list",
+        "groups reset g",
+        "groups reset g --to-earliest --to-latest",
+        "groups reset g --to-timestamp yesterday",
+        "groups reset g --to-latest --partition 1",
+        "groups reset g --to-latest --keep-state --clear-state",
+        "groups reset g --to-latest --topic t --clear-state",
         "completions tcl",
     ] {
         assert_eq!(folder.run(line).code, Some(2), "{line}");
@@ -49,6 +58,9 @@ fn without_a_host_commands_say_where_they_looked() {
         ("plugins list", 3),
         ("plugins pause s", 3),
         ("subscriptions list", 3),
+        ("groups list", 3),
+        ("groups describe g", 3),
+        ("topics grow t --partitions 2", 3),
         ("consume t", 3),
         ("consume t --follow", 3),
         ("dlq list", 3),
@@ -65,6 +77,45 @@ fn without_a_host_commands_say_where_they_looked() {
     assert_eq!((fed.code, fed.err.starts_with(&expected)), (Some(3), true), "{fed:?}");
     let error = folder.run(&format!("--json topics list --url {free}")).json();
     assert_eq!(error["error"]["code"], "E0558");
+}
+
+#[test]
+fn groups_are_asked_for_where_the_configuration_says() {
+    let folder = Folder::new();
+    for line in ["groups list", "groups describe g", "groups reset g --to-earliest"] {
+        let ran = folder.run(line);
+        assert!(ran.err.starts_with("error[E0566]: find the cluster"), "{line}: {ran:?}");
+    }
+    let missing = folder.run("groups list --config other.toml");
+    assert_eq!(missing.code, Some(2), "{missing:?}");
+    assert!(missing.err.contains("error[E0124]"), "{missing:?}");
+    folder.write("gristmill.toml", "listen = \"127.0.0.1:0\"\n");
+    for line in ["groups list", "groups describe g", "groups reset g --to-earliest --dry-run"] {
+        let ran = folder.run(line);
+        assert_eq!(ran.code, Some(1), "{line}: {ran:?}");
+        assert!(ran.err.starts_with("error[E0427]: topics live in the host's own"), "{ran:?}");
+        assert!(ran.err.contains("hint: `gristmill subscriptions list`"), "{ran:?}");
+    }
+    folder.write("wrong.toml", "[broker]\nkind = \"kafka\"\nbroker = [\"a:1\"]\n");
+    let wrong = folder.run("groups list --config wrong.toml");
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    assert!(wrong.err.ends_with("nobody knows which cluster\n"), "{wrong:?}");
+}
+
+#[test]
+fn without_a_broker_groups_say_so() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let folder = Folder::new();
+    let config = format!(
+        "[broker]\nkind = \"kafka\"\nbrokers = [\"{free}\"]\n\
+         properties = {{ \"socket.connection.setup.timeout.ms\" = 1000 }}\n"
+    );
+    folder.write("gristmill.toml", config);
+    // Left over by a host that was killed.
+    folder.write(".gristmill/address", format!("{free}\n"));
+    let ran = folder.run("groups list");
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.err.starts_with("error[E0603]: "), "{ran:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! Describes every key of `gristmill.toml`. Nothing else names a key, a default or a bound of it.
+//! Describes every key of `gristmill.toml` but those of `[broker]`. Nothing else names a key, a
+//! default or a bound of it.
 
-use super::{Key, Kind, Open, Table};
+use super::{Key, Kind, Open, Table, broker::BROKER};
 use crate::text::Text;
 
 const SECOND: u64 = 1_000;
@@ -11,8 +12,9 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 
-/// The release that brings brokers other than the embedded one.
-pub(crate) const KAFKA_RELEASE: &str = "release 0.2";
+/// Default of `checkpoint.interval_min` with `kind = "kafka"`, in milliseconds (source:
+/// `docs/semantics.md`, "Transactions on Kafka").
+pub(crate) const KAFKA_INTERVAL_MIN: u64 = 5;
 
 /// The document.
 pub(crate) static HOST: Table = Table {
@@ -24,7 +26,7 @@ pub(crate) static HOST: Table = Table {
             Kind::Text(Text::Name),
             "\"gristmill\"",
             "Name of the host, equal on all its replicas. Consumer groups are named \
-             `{name}-{subscription}`.",
+             `{name}-{subscription}`, unless `broker.group` says otherwise.",
         ),
         Key::new(
             "listen",
@@ -66,17 +68,6 @@ pub(crate) static HOST: Table = Table {
         Key::table("checkpoint", &CHECKPOINT),
         Key::table("plugins", &PLUGINS),
     ],
-};
-
-static BROKER: Table = Table {
-    doc: "Where topics live.",
-    open: None,
-    keys: &[Key::new(
-        "kind",
-        Kind::Choice { now: &["embedded"], later: &[("kafka", KAFKA_RELEASE)] },
-        "\"embedded\"",
-        "`embedded` keeps topics and state in `data_dir`.",
-    )],
 };
 
 static STORAGE: Table = Table {
@@ -270,7 +261,8 @@ static CHECKPOINT: Table = Table {
             "interval_min",
             Kind::Span { min: 0, max: SECOND, word: None },
             "\"0s\"",
-            "Least time between two checkpoints.",
+            "Least time between two checkpoints. With `kind = \"kafka\"` the default is `\"5ms\"`, \
+             or `interval_max` where that is shorter.",
         ),
         Key::new(
             "interval_max",

@@ -1,7 +1,7 @@
 //! Describes every key of a plugin's manifest. Nothing else names a key, a default or a bound of
 //! it.
 
-use super::{Key, Kind, Preset, Table};
+use super::{Key, Kind, Pairs, Preset, Table};
 use crate::{envelope::WORDS, text::Text};
 
 const SECOND: u64 = 1_000;
@@ -119,7 +119,7 @@ static SUBSCRIPTION: Table = Table {
         Key::new(
             "window_events",
             Kind::Count { min: 1, max: 65_536 },
-            "1024",
+            "4096",
             "Events of one partition in memory before its topics pause.",
         ),
         Key::new(
@@ -180,7 +180,7 @@ static FILTER: Table = Table {
         ),
         Key::new(
             "header",
-            Kind::Pairs { secret: false },
+            Kind::Pairs(Pairs::Texts),
             "{}",
             "Headers that must be there with exactly this value.",
         ),
@@ -208,7 +208,7 @@ static GRANTS: Table = Table {
         ),
         Key::new(
             "config",
-            Kind::Pairs { secret: true },
+            Kind::Pairs(Pairs::Secrets),
             "{}",
             "Its configuration. `{ file = \"/run/secrets/x\" }` reads a value from a file, \
              relative to the manifest.",

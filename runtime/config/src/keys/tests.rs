@@ -33,8 +33,23 @@ fn rows(table: &'static Table, before: &str, path: &str) -> Vec<Row> {
 }
 
 fn host_rows() -> Vec<Row> {
-    rows(&HOST, "", "")
+    rows(&HOST, "", "").into_iter().map(on_kafka).collect()
 }
+
+/// Keys of `[broker]` are Kafka's, which has brokers.
+fn on_kafka(mut row: Row) -> Row {
+    let lines = match row.key.name {
+        _ if !row.before.ends_with("[broker]\n") => "",
+        "kind" => "",
+        "brokers" => KAFKA,
+        _ => &format!("{KAFKA}{BROKERS}"),
+    };
+    row.before.push_str(lines);
+    row
+}
+
+const KAFKA: &str = "kind = \"kafka\"\n";
+const BROKERS: &str = "brokers = [\"kafka:9092\"]\n";
 
 fn manifest_rows() -> Vec<Row> {
     let rows = rows(&MANIFEST, "", "");
@@ -129,9 +144,10 @@ fn every_list_holds_at_the_limit_and_not_one_past_it() {
                 continue;
             };
             let prefix = if of == Text::Pointer { "/" } else { "t" };
+            let suffix = if of == Text::Server { ":9092" } else { "" };
             let holds = |count: usize| {
                 let texts: Vec<String> =
-                    (0..count).map(|number| format!("\"{prefix}{number}\"")).collect();
+                    (0..count).map(|number| format!("\"{prefix}{number}{suffix}\"")).collect();
                 read(&format!("{before}{} = [{}]\n", key.name, texts.join(", "))).is_ok()
             };
             assert!(holds(max), "{} with {max}", key.name);
@@ -157,7 +173,7 @@ fn every_value_of_a_wrong_type_is_answered_with_one_of_the_right() {
     for (rows, read) in documents() {
         for Row { before, key } in rows {
             for wrong in ["1979-05-27", "[[1]]", "{ x = 1 }"] {
-                if wrong == "{ x = 1 }" && matches!(key.kind, Kind::Pairs { .. }) {
+                if wrong == "{ x = 1 }" && matches!(key.kind, Kind::Pairs(_)) {
                     continue;
                 }
                 let problems = read(&format!("{before}{} = {wrong}\n", key.name)).unwrap_err();
@@ -184,7 +200,8 @@ fn every_choice_and_example_is_accepted() {
                 values.extend(now.iter().map(|word| format!("\"{word}\"")));
             }
             for value in values {
-                let text = format!("{before}{} = {value}\n", key.name);
+                let brokers = if value == "\"kafka\"" { BROKERS } else { "" };
+                let text = format!("{before}{} = {value}\n{brokers}", key.name);
                 let answer = read(&text);
                 assert!(answer.is_ok(), "{text}{}", answer.unwrap_err());
             }

@@ -80,8 +80,8 @@ fn envelope(table: &Checked) -> Envelope {
 }
 
 fn filter(table: &Checked) -> Filter {
-    let headers = table.pairs("header").iter().filter_map(|(name, value)| match value {
-        Secret::Text(text) => Some((name.clone(), text.clone())),
+    let headers = table.pairs("header").iter().filter_map(|header| match &header.value {
+        Secret::Text(text) => Some((header.name.clone(), text.clone())),
         Secret::File(_) => None,
     });
     Filter {
@@ -92,6 +92,7 @@ fn filter(table: &Checked) -> Filter {
 }
 
 fn grants(table: &Checked) -> Grants {
+    let config = table.pairs("config").iter();
     Grants {
         emit: table.globs("emit"),
         state: table.flag("state"),
@@ -101,7 +102,7 @@ fn grants(table: &Checked) -> Grants {
             "wall" => Clock::Wall,
             _ => disagree("clock"),
         },
-        config: table.pairs("config").iter().cloned().collect(),
+        config: config.map(|one| (one.name.clone(), one.value.clone())).collect(),
     }
 }
 

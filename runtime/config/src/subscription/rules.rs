@@ -5,7 +5,7 @@ use gristmill_engine::Order;
 
 use super::{Clock, DeadLetter, SubscriptionConfig, build::CLASSES};
 use crate::{
-    Ceilings, Glob, Place,
+    Ceilings, Glob, Guarantee, Place,
     problem::code,
     report::Report,
     text::{TOPIC_MAX, shortened},
@@ -78,6 +78,18 @@ fn check_grants(
     report: &mut Report<'_>,
 ) {
     let grants = &subscription.grants;
+    if ceilings.guarantee == Guarantee::AtLeastOnce {
+        for (key, granted) in [("state", grants.state), ("timers", grants.timers)] {
+            if granted {
+                let reason = format!(
+                    "`{key}` cannot be granted with the host's `guarantee = \"at-least-once\"`: \
+                     after a crash it would change twice"
+                );
+                let instead = line_of(key, "false");
+                report.error(table.place(key), code::GRANT_REFUSED, reason, Some(instead));
+            }
+        }
+    }
     for (key, granted, allowed, instead) in [
         ("state", grants.state, ceilings.state, "false"),
         ("timers", grants.timers, ceilings.timers, "false"),

@@ -33,7 +33,8 @@ pub(crate) enum Origin {
     Preset,
     /// The document.
     Written,
-    /// The document has a problem there, which is reported; the preset stands in.
+    /// The document has a problem there or in the key's name, which is reported; the preset
+    /// stands in.
     Broken,
 }
 
@@ -48,9 +49,18 @@ pub(crate) enum Value {
     Percent(u32),
     Text(String),
     Texts(Vec<(String, Place)>),
-    Pairs(Vec<(String, Secret)>),
+    Pairs(Vec<Pair>),
     Table(Checked),
     Tables(Vec<Checked>),
+}
+
+/// A value under a chosen name.
+#[derive(Debug, Clone)]
+pub(crate) struct Pair {
+    pub(crate) name: String,
+    /// Only [`Secret::Text`] where the kind of the key has no files.
+    pub(crate) value: Secret,
+    pub(crate) place: Place,
 }
 
 impl Checked {
@@ -147,7 +157,7 @@ impl Checked {
         self.texts(key).iter().filter_map(|(text, _)| Pointer::new(text)).collect()
     }
 
-    pub(crate) fn pairs(&self, key: &str) -> &[(String, Secret)] {
+    pub(crate) fn pairs(&self, key: &str) -> &[Pair] {
         let Value::Pairs(pairs) = &self.entry(key).value else { disagree(key) };
         pairs
     }

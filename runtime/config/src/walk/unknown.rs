@@ -118,7 +118,7 @@ impl Walker<'_> {
 }
 
 fn takes_table(kind: &Kind) -> bool {
-    matches!(kind, Kind::Table(_) | Kind::Tables(_) | Kind::Pairs { .. })
+    matches!(kind, Kind::Table(_) | Kind::Tables(_) | Kind::Pairs(_))
 }
 
 /// The tables of the document that have a key of this name and shape.

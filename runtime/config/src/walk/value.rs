@@ -21,8 +21,8 @@ use crate::{
 impl Walker<'_> {
     /// The value of a key that takes no table of keys; none when it is reported.
     pub(super) fn value(&mut self, key: &Key, item: &Item, place: Place) -> Option<Value> {
-        if let Kind::Pairs { secret } = key.kind {
-            return self.pairs((key, secret), item, place);
+        if let Kind::Pairs(of) = key.kind {
+            return self.pairs((key, of), item, place);
         }
         let Item::Value(value) = item else {
             self.wrong_type(key, item, place, None);
@@ -45,7 +45,7 @@ impl Walker<'_> {
             }
             Kind::OneOrMore { of, max } => self.texts(key, value, place, (of, 1, max)),
             Kind::Later(release) => self.later(key, value, place, release),
-            Kind::Pairs { .. } | Kind::Table(_) | Kind::Tables(_) => None,
+            Kind::Pairs(_) | Kind::Table(_) | Kind::Tables(_) => None,
         }
     }
 
@@ -351,6 +351,17 @@ pub(super) fn noun(item: &Item) -> &'static str {
     }
 }
 
+/// The list of one string, or of those between its commas, as TOML.
+pub(crate) fn list_of(rule: Text, text: &str) -> Option<String> {
+    let holds = |text: &str| rule.check(text).is_ok();
+    if holds(text) {
+        return Some(format!("[{}]", string(text)));
+    }
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    let quoted: Vec<String> = parts.iter().map(|part| string(part)).collect();
+    parts.into_iter().all(holds).then(|| format!("[{}]", quoted.join(", ")))
+}
+
 /// The value of the right type that was probably meant.
 fn meant(key: &Key, item: &Item) -> String {
     let scalar = item.as_value().and_then(|value| match value {
@@ -374,7 +385,7 @@ fn meant(key: &Key, item: &Item) -> String {
         Kind::Text(rule) | Kind::OneOrMore { of: rule, .. } => {
             rule.check(&text).is_ok().then(|| string(&text))
         }
-        Kind::Texts { of, .. } => of.check(&text).is_ok().then(|| format!("[{}]", string(&text))),
+        Kind::Texts { of, .. } => list_of(of, &text),
         _ => None,
     });
     fitting.unwrap_or_else(|| key.example())

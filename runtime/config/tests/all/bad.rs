@@ -1,5 +1,6 @@
 //! What is wrong is reported: everything at once, with line, reason and the line to write instead.
 
+mod broker;
 mod host;
 mod manifest;
 
@@ -50,9 +51,13 @@ pub(crate) fn codes() -> BTreeSet<String> {
 /// Every code is shown below, or in a place named here.
 #[test]
 fn every_code_is_shown_by_a_test() {
-    let shown =
-        [include_str!("bad/host.rs"), include_str!("bad/manifest.rs"), include_str!("cross.rs")]
-            .concat();
+    let shown = [
+        include_str!("bad/broker.rs"),
+        include_str!("bad/host.rs"),
+        include_str!("bad/manifest.rs"),
+        include_str!("cross.rs"),
+    ]
+    .concat();
     let missing: Vec<String> =
         codes().into_iter().filter(|code| !shown.contains(&format!("[{code}]"))).collect();
     assert_eq!(missing, Vec::<String>::new());

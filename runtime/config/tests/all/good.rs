@@ -1,10 +1,12 @@
 //! What is right is read as it is written, and what is left out is the contract's default.
 
+mod broker;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use gristmill_config::{
-    Ceilings, Clock, DeadLetter, Format, Glob, HostConfig, KeyRule, LogFormat, Manifest, Pointer,
-    Reserve, Retention, Secret, Source, Start, SubscriptionConfig, host, manifest, read,
+    Broker, Ceilings, Clock, DeadLetter, Format, Glob, HostConfig, KeyRule, LogFormat, Manifest,
+    Pointer, Reserve, Retention, Secret, Source, Start, SubscriptionConfig, host, manifest, read,
 };
 use gristmill_engine::{
     Bytes, FailureClass, Millis, OnDead, OnExhausted, Order, Policy, WorkerPolicy,
@@ -16,6 +18,7 @@ fn env(name: &str) -> Option<String> {
         "ANONYMOUS" => Some("true".to_owned()),
         "JITTER" => Some("0.5".to_owned()),
         "TOKEN" => Some("s3cret".to_owned()),
+        "BROKER" => Some("kafka:9092".to_owned()),
         _ => None,
     }
 }
@@ -45,6 +48,7 @@ fn an_empty_host_has_the_defaults_of_the_contract() {
     assert_eq!(config.plugins_dir, PathBuf::from("conf/plugins"));
     assert_eq!(config.workers, None);
     assert_eq!(config.worker_policy(), WorkerPolicy::default());
+    assert_eq!(config.broker, Broker::Embedded);
     let topic = config.topics.settings("any");
     assert_eq!((topic.partitions, topic.compaction), (8, false));
     assert_eq!(topic.retention, Retention::For(Millis::seconds(7 * 86_400)));

@@ -19,6 +19,17 @@ max_age = "1d"
 class.trap = { max_attempts = 2 }
 "#;
 
+const KAFKA: &str = r#"[broker]
+kind = "kafka"
+brokers = ["kafka:9092", "[::1]:9092"]
+group = "{name}-{subscription}"
+session_timeout = "10s"
+[broker.properties]
+sasl.password = { file = "p" }
+"log_level" = 6
+enable.x = true
+"#;
+
 /// What is written in place of a character, or after it.
 const SLIPS: [&str; 12] = ["", "\"", "[", "]", "=", "\n", "$", "{", "}", "ü", "0", "-1"];
 
@@ -53,6 +64,16 @@ fn slips_in_a_host() {
     let shorter: String = lines.flat_map(|line| [line, "\n"]).collect();
     let source = |text: &str| host(&Source { name: "gristmill.toml", text }, &env);
     let refused = slips(&shorter).filter(|text| match source(text) {
+        Ok(config) => check(text, &config.warnings),
+        Err(problems) => check(text, &problems),
+    });
+    assert!(refused.count() > 1_000);
+}
+
+#[test]
+fn slips_in_a_broker() {
+    let source = |text: &str| host(&Source { name: "gristmill.toml", text }, &env);
+    let refused = slips(KAFKA).filter(|text| match source(text) {
         Ok(config) => check(text, &config.warnings),
         Err(problems) => check(text, &problems),
     });

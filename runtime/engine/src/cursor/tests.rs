@@ -13,6 +13,7 @@ fn check(steps: &[(&str, u64)], next: u64, finished: &[(u64, u64)]) {
         match *what {
             "fetch" => assert!(cursor.fetch(Offset(*offset)), "{steps:?}"),
             "again" => assert!(!cursor.fetch(Offset(*offset)), "{steps:?}"),
+            "reach" => cursor.reach(Offset(*offset)),
             _ => cursor.finish(Offset(*offset)),
         }
     }
@@ -41,6 +42,18 @@ fn offsets_that_compaction_removed_hold_nothing_back() {
     check(&[(f, 5), (f, 9), (d, 5)], 9, &[]);
     check(&[(f, 5), (f, 9), (d, 9)], 0, &[(9, 10)]);
     check(&[(f, 5), (f, 9), (d, 9), (d, 5)], 10, &[]);
+}
+
+#[test]
+fn an_end_that_is_reached_lets_progress_go_past_what_is_no_event() {
+    let (f, d, r) = ("fetch", "done", "reach");
+    check(&[(r, 3)], 3, &[]);
+    check(&[(f, 0), (d, 0), (r, 3)], 3, &[]);
+    check(&[(f, 0), (r, 3)], 0, &[]);
+    check(&[(f, 0), (r, 3), (d, 0)], 3, &[]);
+    check(&[(f, 0), (f, 2), (d, 2), (r, 4)], 0, &[(2, 3)]);
+    check(&[(f, 0), (f, 2), (d, 2), (r, 4), (d, 0)], 4, &[]);
+    check(&[(f, 5), (d, 5), (r, 2)], 6, &[]);
 }
 
 #[test]

@@ -4,11 +4,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::rig::{
-    PARTITION, Rig, SUBSCRIPTION, assignment, fetched, mark, policy, record, with_id,
+    PARTITION, Rig, SUBSCRIPTION, assignment, fetched, mark, policy, position, record, timer,
+    timer_entry, with_id,
 };
 use crate::{
-    Bytes, Effect, FailureClass, Fetched, Generation, Input, Instant, KeyHash, Observation, Order,
-    ParkedEvent, ParkedLane, PartitionId, Position, SubscriptionId, Terminal, TopicId, Verdict,
+    Bytes, Effect, FailureClass, Fetched, Generation, Input, Instant, KeyHash, Observation, Offset,
+    Order, ParkedEvent, ParkedLane, PartitionId, Position, SubscriptionId, Terminal, TopicId,
+    Verdict,
 };
 
 #[test]
@@ -97,7 +99,7 @@ fn a_driver_that_breaks_the_protocol_is_told() {
         at(|it| it.generation = Generation(2)),
         at(|it| it.position.partition = PartitionId(5)),
         at(|it| it.position.topic = TopicId(9)),
-        at(|it| it.position = Position { offset: crate::Offset(0), ..it.position }),
+        at(|it| it.position = Position { offset: Offset(0), ..it.position }),
     ] {
         let mut rig = Rig::new(policy());
         rig.fetch(fetched(0, 1));
@@ -163,4 +165,32 @@ fn topics_of_a_subscription_share_their_lanes() {
     assert!(rig.invoked().is_empty());
     rig.succeed(record(0));
     assert_eq!(rig.invoked(), vec![crate::EventRef::Record(other.position)]);
+}
+
+#[test]
+fn an_end_that_is_reached_is_committed_and_frees_overdue_timers() {
+    let mut assignment = assignment(1);
+    assignment.cursors[0].end = Offset(3);
+    assignment.timers = vec![timer_entry(9, 4, 500, 0)];
+    let mut rig = Rig::assigned(policy(), assignment);
+    assert_eq!(rig.invoked(), vec![], "the timer waits for what may lie before the end");
+    let end = |generation, offset| Input::Reached {
+        subscription: SUBSCRIPTION,
+        generation: Generation(generation),
+        end: position(offset),
+    };
+    rig.give(end(2, 3));
+    assert_eq!(rig.invoked(), vec![], "of another assignment");
+    rig.give(end(1, 3));
+    assert_eq!(rig.invoked(), vec![timer(9, 0)]);
+    let progress = rig.all.iter().rev().find_map(|effect| match effect {
+        Effect::Commit { progress, .. } => progress.first().map(|it| it.next),
+        _ => None,
+    });
+    rig.succeed(timer(9, 0));
+    let settled = rig.all.iter().rev().find_map(|effect| match effect {
+        Effect::Commit { progress, .. } => progress.first().map(|it| it.next),
+        _ => None,
+    });
+    assert_eq!(progress.or(settled), Some(Offset(3)));
 }

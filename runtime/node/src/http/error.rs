@@ -4,9 +4,12 @@
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use gristmill_kafka::{Class as KafkaClass, Error as KafkaError};
 use gristmill_store::{Class, Error as StoreError, Failed};
 use serde::Serialize;
 
+use crate::broker;
+use crate::consumer_groups::GroupsError;
 use crate::envelope::Invalid;
 use crate::plugins::Refusal;
 
@@ -95,6 +98,14 @@ impl ApiError {
         error
     }
 
+    pub(super) fn waiting() -> Self {
+        let message = "the host waits for its Kafka cluster";
+        let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "E0426", message)
+            .hint("GET /readyz says why");
+        error.0.retry_after = Some(RETRY_SOON);
+        error
+    }
+
     pub(super) fn too_many_streams(max: usize) -> Self {
         let message = format!("{max} event streams are open, which is all there may be");
         let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "E0418", message)
@@ -107,6 +118,21 @@ impl ApiError {
         let message = format!("topic {topic:?} is used by {}", by.join(", "));
         Self::new(StatusCode::CONFLICT, "E0419", message)
             .hint("remove the subscriptions, or their manifests, first")
+    }
+
+    pub(super) fn cannot_grow(topic: &str) -> Self {
+        let message = format!("the partitions of topic {topic:?} cannot change");
+        Self::new(StatusCode::CONFLICT, "E0428", message)
+            .hint("make a topic with more partitions and read that; on Kafka topics can grow")
+    }
+
+    pub(super) fn has_state(topic: &str, readers: &[String]) -> Self {
+        let readers = readers.join(", ");
+        let message = format!("topic {topic:?} is read with state by {readers}");
+        Self::new(StatusCode::CONFLICT, "E0429", message).hint(
+            "keys would leave their state behind, and the plugin would be refused (E0466): \
+             migrate by making a larger topic and reading that, or give up the state first",
+        )
     }
 
     pub(super) fn unknown(kind: &str, name: &str, known: &[String]) -> Self {
@@ -181,6 +207,61 @@ impl From<StoreError> for ApiError {
             _ => None,
         };
         answer
+    }
+}
+
+impl From<broker::Error> for ApiError {
+    fn from(error: broker::Error) -> Self {
+        match error {
+            broker::Error::Store(error) => Self::from(error),
+            broker::Error::Kafka(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<broker::Failed> for ApiError {
+    fn from(failed: broker::Failed) -> Self {
+        match failed {
+            broker::Failed::Store(failed) => Self::from(failed),
+            broker::Failed::Kafka(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<KafkaError> for ApiError {
+    fn from(error: KafkaError) -> Self {
+        let status = match error.class() {
+            KafkaClass::Retry | KafkaClass::Fatal => StatusCode::SERVICE_UNAVAILABLE,
+            KafkaClass::Reject => match error.code() {
+                "E0605" => StatusCode::FORBIDDEN,
+                "E0606" | "E0609" | "E0610" => StatusCode::NOT_FOUND,
+                "E0607" | "E0611" => StatusCode::CONFLICT,
+                "E0612" => StatusCode::PAYLOAD_TOO_LARGE,
+                _ => StatusCode::BAD_REQUEST,
+            },
+        };
+        let mut answer =
+            Self::new(status, error.code(), crate::error::chain(&error)).hint(error.hint());
+        answer.0.retry_after = (error.class() == KafkaClass::Retry).then_some(RETRY_SOON);
+        answer
+    }
+}
+
+impl From<GroupsError> for ApiError {
+    fn from(error: GroupsError) -> Self {
+        let status = match error {
+            GroupsError::Kafka(error) => return Self::from(error),
+            GroupsError::Embedded | GroupsError::Nothing { .. } | GroupsError::NoState { .. } => {
+                StatusCode::CONFLICT
+            }
+            GroupsError::StateShared { .. } => StatusCode::BAD_REQUEST,
+            GroupsError::Secret(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let answer = Self::new(status, error.code(), error.to_string());
+        match error.hint() {
+            Some(hint) => answer.hint(hint),
+            None => answer,
+        }
     }
 }
 

@@ -4,12 +4,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gristmill_engine::PartitionId;
-use gristmill_store::Error as StoreError;
 
 use super::Api;
 use super::error::ApiError;
 use crate::host::{Host, SubscriptionView};
-use crate::letters;
+use crate::{broker, letters};
 
 /// Alive: the process answers.
 pub(super) async fn alive() -> &'static str {
@@ -43,14 +42,19 @@ pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError
 }
 
 /// Sets the gauges of one subscription.
-fn show(host: &Host, view: &SubscriptionView) -> Result<(), StoreError> {
+fn show(host: &Host, view: &SubscriptionView) -> Result<(), broker::Error> {
     let (shared, status) = (host.shared(), &view.status);
     shared.metrics.set_figures(&view.name, &view.figures);
     for source in &status.binding.sources {
         for partition in 0..source.partitions {
-            let bounds = shared.store.bounds(source.topic, PartitionId(partition))?;
             let place = (status.id, source.topic, PartitionId(partition));
             let finished = shared.progress.finished(place.0, place.1, place.2);
+            if finished.is_none() && shared.broker.kafka().is_some() {
+                // Another host's, which tells of it.
+                shared.metrics.forget_lag(&view.name, &source.name, partition);
+                continue;
+            }
+            let bounds = shared.broker.bounds(source.topic, PartitionId(partition))?;
             let (next, ahead) = finished.unwrap_or((bounds.start, 0));
             let behind = bounds.end.0.saturating_sub(next.max(bounds.start).0);
             let lag = behind.saturating_sub(ahead);

@@ -59,7 +59,7 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Json<Value>, ApiError
             let mut topics = Vec::new();
             for topic in letters::topics_of(shared, &view.status) {
                 let waiting = letters::backlog(shared, &topic)?;
-                let held = shared.store.topic_figures(topic.id)?.events;
+                let held = shared.broker.count(&topic)?;
                 topics.push(json!({ "topic": topic.name, "waiting": waiting, "held": held }));
             }
             listed.push(json!({

@@ -3,6 +3,7 @@
 
 mod error;
 mod event_json;
+mod groups;
 mod guard;
 mod health;
 mod incoming;
@@ -13,6 +14,7 @@ mod operate;
 mod query;
 mod stream;
 mod topics;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -25,8 +27,10 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use self::error::ApiError;
-use crate::Error;
 use crate::host::Host;
+use crate::{Error, broker};
+
+pub(crate) use self::waiting::until;
 
 /// What every handler is given.
 #[derive(Debug, Clone)]
@@ -76,7 +80,7 @@ impl Api {
     /// Runs what reads or writes the store on a thread that may wait.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Host) -> Result<T, gristmill_store::Error> + Send + 'static,
+        work: impl FnOnce(&Host) -> Result<T, broker::Error> + Send + 'static,
     ) -> Result<T, ApiError> {
         let host = self.host.clone();
         let done = tokio::task::spawn_blocking(move || work(&host)).await;
@@ -112,6 +116,7 @@ fn routes() -> Vec<Route> {
             &["get", "delete"],
             get(topics::show).delete(topics::delete),
         ),
+        route("/api/v1/topics/{topic}/partitions", &["post"], post(topics::grow)),
         route("/api/v1/topics/{topic}/records", &["get"], get(topics::records)),
         route("/api/v1/plugins", &["get"], get(operate::plugins)),
         route("/api/v1/plugins/{plugin}/history", &["get"], get(operate::history)),
@@ -119,6 +124,9 @@ fn routes() -> Vec<Route> {
         route("/api/v1/subscriptions", &["get"], get(operate::subscriptions)),
         route("/api/v1/subscriptions/{subscription}/pause", &["post"], post(operate::pause)),
         route("/api/v1/subscriptions/{subscription}/resume", &["post"], post(operate::resume)),
+        route("/api/v1/groups", &["get"], get(groups::list)),
+        route("/api/v1/groups/{group}", &["get"], get(groups::describe)),
+        route("/api/v1/groups/{group}/reset", &["post"], post(groups::reset)),
         route("/api/v1/dlq", &["get"], get(letters::list)),
         route("/api/v1/dlq/{subscription}/events", &["get"], get(letters::events)),
         route(

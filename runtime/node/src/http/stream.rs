@@ -22,6 +22,7 @@ use super::error::ApiError;
 use super::event_json::EventJson;
 use super::query::{Parameters, Start};
 use super::{Api, topics};
+use crate::broker;
 use crate::envelope::kind_of;
 use crate::host::Host;
 
@@ -63,7 +64,7 @@ pub(super) async fn events(
             let wanted = (0..of.partitions).filter(|it| partition.is_none_or(|one| one == *it));
             wanted
                 .map(|it| {
-                    let from = topics::begin(host.store(), &of, PartitionId(it), start)?;
+                    let from = topics::begin(host.broker(), &of, PartitionId(it), start)?;
                     Ok((PartitionId(it), from))
                 })
                 .collect::<Result<Vec<_>, _>>()
@@ -204,20 +205,25 @@ impl Reader {
         let mut has_read = false;
         for index in 0..self.places.0.len() {
             let Some((partition, from)) = self.places.0.get(index).copied() else { break };
-            let (store, topic) = (host.store().clone(), self.topic.id);
-            let end = store.bounds(topic, partition).map_err(|error| failed(&error))?;
+            let (of, topic) = (host.clone(), self.topic.id);
+            let look = move || {
+                let end = of.broker().bounds(topic, partition)?;
+                if from >= end.end {
+                    return Ok((end, Vec::new()));
+                }
+                let limit = ReadLimit { events: READ_EVENTS_MAX, bytes: READ_BYTES_MAX };
+                Ok((end, of.broker().read(topic, partition, from, limit)?))
+            };
+            let (end, read) = tokio::task::spawn_blocking(look)
+                .await
+                .map_err(|_stopped| End::Stopping)?
+                .map_err(|error: broker::Error| failed(&error))?;
             if from >= end.end {
                 continue;
             }
             if from < end.start {
                 self.tell_gap(partition, from, end.start).await?;
             }
-            let limit = ReadLimit { events: READ_EVENTS_MAX, bytes: READ_BYTES_MAX };
-            let read =
-                tokio::task::spawn_blocking(move || store.read(topic, partition, from, limit))
-                    .await
-                    .map_err(|_stopped| End::Stopping)?
-                    .map_err(|error| failed(&error))?;
             if read.is_empty() {
                 // The rest of the partition was compacted or removed: nothing is left to wait for.
                 self.place(index, end.end);

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
 use super::{Api, router};
+use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::host::Host;
 use crate::metrics::Metrics;
@@ -86,7 +87,8 @@ impl World {
         let runtime = RuntimeSettings { instances_max: 1, ..RuntimeSettings::default() };
         let plugins = Runtime::new(runtime).unwrap();
         let (clock, metrics) = (Clock::default(), Metrics::new());
-        let parts = Parts { config, store, plugins, clock, metrics };
+        let broker = Broker::Embedded(store.clone());
+        let parts = Parts { config, store, broker, plugins, clock, metrics };
         let shared = share(parts).unwrap();
         topics::declare(&shared).unwrap();
         let (inbox, received) = mpsc::unbounded_channel();

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use gristmill_engine::{Bytes as Size, Millis, Offset, PartitionId};
-use gristmill_store::{ReadLimit, Retention, Store, Topic, TopicSpec};
+use gristmill_store::{ReadLimit, Retention, Topic, TopicSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ use super::Api;
 use super::error::ApiError;
 use super::event_json::EventJson;
 use super::query::{self, Parameters, Start};
+use crate::broker::{self, Broker};
 use crate::topics;
 
 /// Records answered at once, unless asked otherwise.
@@ -29,7 +30,7 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Response, ApiError> {
     let described = api.blocking(|host| {
         host.topics()
             .iter()
-            .map(|topic| describe(host.store(), topic))
+            .map(|topic| describe(host.broker(), topic))
             .collect::<Result<Vec<_>, _>>()
     });
     Ok(axum::Json(json!({ "topics": described.await? })).into_response())
@@ -42,7 +43,7 @@ pub(super) async fn show(
 ) -> Result<axum::Json<Value>, ApiError> {
     let topic = api.host.topic(&name, false).await?;
     let used_by = api.host.users_of(topic.id);
-    let mut described = api.blocking(move |host| describe(host.store(), &topic)).await?;
+    let mut described = api.blocking(move |host| describe(host.broker(), &topic)).await?;
     if let Some(fields) = described.as_object_mut() {
         fields.insert("used_by".to_owned(), json!(used_by));
     }
@@ -82,11 +83,54 @@ pub(super) async fn create(
     };
     let described = api
         .blocking(move |host| {
-            let topic = host.store().create_topic(spec)?;
-            describe(host.store(), &topic)
+            let topic = host.broker().create_topic(spec)?;
+            describe(host.broker(), &topic)
         })
         .await?;
     Ok((StatusCode::CREATED, axum::Json(described)).into_response())
+}
+
+/// How large a topic is to be.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Growth {
+    partitions: u32,
+}
+
+/// Gives a topic more partitions, unless a subscription keeps state of its keys.
+pub(super) async fn grow(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let Growth { partitions } = query::json(&api, body)?;
+    let topic = api.host.topic(&name, false).await?;
+    if api.host.broker().kafka().is_none() {
+        return Err(ApiError::cannot_grow(&name));
+    }
+    if partitions < topic.partitions {
+        let wanted = format!("{} or more: a topic does not shrink", topic.partitions);
+        return Err(ApiError::parameter("partitions", &partitions.to_string(), &wanted));
+    }
+    let stateful = api.host.stateful_readers_of(topic.id);
+    if !stateful.is_empty() {
+        return Err(ApiError::has_state(&name, &stateful));
+    }
+    let declared = api.host.shared().config.topics.declared.get(&name).map(|it| it.partitions);
+    let mut described = api
+        .blocking(move |host| {
+            let topic = match host.broker().kafka() {
+                Some(kafka) => topics::grow(host.shared(), kafka, topic, partitions)?,
+                None => topic,
+            };
+            describe(host.broker(), &topic)
+        })
+        .await?;
+    tracing::info!(target: "gristmill::audit", topic = name, partitions, "topic grown");
+    if let Some(fields) = described.as_object_mut() {
+        fields.insert("declared_partitions".to_owned(), json!(declared));
+    }
+    Ok(axum::Json(described))
 }
 
 /// Deletes a topic that no subscription reads or fills.
@@ -99,7 +143,7 @@ pub(super) async fn delete(
     if !users.is_empty() {
         return Err(ApiError::topic_in_use(&name, &users));
     }
-    api.blocking(move |host| host.store().delete_topic(&topic.name)).await?;
+    api.blocking(move |host| host.broker().delete_topic(&topic.name)).await?;
     tracing::info!(target: "gristmill::audit", topic = name, "topic deleted");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -126,16 +170,18 @@ pub(super) async fn records(
     let start = parameters.start()?.unwrap_or(Start::Earliest);
     let limit = parameters.limit(RECORDS, RECORDS_MAX)?;
     let answer = api.blocking(move |host| {
-        let store = host.store();
+        let broker = host.broker();
         let from = match offset {
             Some(offset) => offset,
-            None => begin(store, &topic, partition, start)?,
+            None => begin(broker, &topic, partition, start)?,
         };
         let events = u32::try_from(limit).unwrap_or(u32::MAX);
         let limit = ReadLimit { events, bytes: RECORD_BYTES_MAX };
-        let read = store.read(topic.id, partition, from, limit)?;
-        let bounds = store.bounds(topic.id, partition)?;
-        let next = read.last().map_or(from.max(bounds.start), |last| last.offset.next());
+        let bounds = broker.bounds(topic.id, partition)?;
+        let read = broker.read(topic.id, partition, from, limit)?;
+        // Where nothing is read, nothing is left below the end: what else takes offsets in a
+        // cluster, such as the end of a transaction, is no event.
+        let next = read.last().map_or(from.max(bounds.end), |last| last.offset.next());
         let shown = |stored| EventJson::new(&topic.name, partition.0, stored);
         Ok(Page {
             records: read.iter().map(shown).collect(),
@@ -149,23 +195,24 @@ pub(super) async fn records(
 
 /// First offset to read where `start` says.
 pub(super) fn begin(
-    store: &Store,
+    broker: &Broker,
     topic: &Topic,
     partition: PartitionId,
     start: Start,
-) -> Result<Offset, gristmill_store::Error> {
+) -> Result<Offset, broker::Error> {
     match start {
-        Start::Earliest => Ok(store.bounds(topic.id, partition)?.start),
-        Start::Latest => Ok(store.bounds(topic.id, partition)?.end),
-        Start::At(moment) => store.offset_at(topic.id, partition, moment),
+        Start::Earliest => Ok(broker.bounds(topic.id, partition)?.start),
+        Start::Latest => Ok(broker.bounds(topic.id, partition)?.end),
+        Start::At(moment) => broker.offset_at(topic.id, partition, moment),
     }
 }
 
-fn describe(store: &Store, topic: &Topic) -> Result<Value, gristmill_store::Error> {
-    let figures = store.topic_figures(topic.id)?;
+fn describe(broker: &Broker, topic: &Topic) -> Result<Value, broker::Error> {
+    let topic = &broker.described(topic)?;
+    let figures = broker.topic_figures(topic.id)?;
     let mut partitions = Vec::new();
     for partition in (0..topic.partitions).map(PartitionId) {
-        let bounds = store.bounds(topic.id, partition)?;
+        let bounds = broker.bounds(topic.id, partition)?;
         partitions.push(json!({
             "partition": partition.0,
             "start_offset": bounds.start.0,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use redrive::{Redriven, redrive};
 pub(crate) use rehearse::{Rehearsed, rehearse};
 
+use crate::broker;
 use crate::envelope::DeadLetterView;
 use crate::plugins::SubscriptionStatus;
 use crate::shared::Shared;
@@ -117,13 +118,13 @@ pub(crate) fn topics_of(shared: &Shared, status: &SubscriptionStatus) -> Vec<Top
         status.binding.sources.iter().filter_map(|it| it.dead_letters).map(|it| it.topic).collect();
     ids.sort();
     ids.dedup();
-    ids.into_iter().filter_map(|id| shared.store.topic_by_id(id)).collect()
+    ids.into_iter().filter_map(|id| shared.broker.topic_by_id(id)).collect()
 }
 
 /// Dead letters of `topic` that were not driven again.
-pub(crate) fn backlog(shared: &Shared, topic: &Topic) -> Result<u64, gristmill_store::Error> {
+pub(crate) fn backlog(shared: &Shared, topic: &Topic) -> Result<u64, broker::Error> {
     let done = Done::read(&shared.store, topic)?.count();
-    Ok(shared.store.topic_figures(topic.id)?.events.saturating_sub(done))
+    Ok(shared.broker.count(topic)?.saturating_sub(done))
 }
 
 /// Up to `limit` dead letters of a subscription that `selection` means, after `after`, in the
@@ -133,7 +134,7 @@ pub(crate) fn select(
     status: &SubscriptionStatus,
     selection: &Selection,
     (after, limit): (Option<&LetterId>, usize),
-) -> Result<Vec<Letter>, gristmill_store::Error> {
+) -> Result<Vec<Letter>, broker::Error> {
     let mut found = Vec::new();
     for topic in topics_of(shared, status) {
         let done = Done::read(&shared.store, &topic)?;
@@ -150,7 +151,7 @@ pub(crate) fn select(
             loop {
                 let limit_of_read = ReadLimit { events: STEP_EVENTS, bytes: STEP_BYTES };
                 let read =
-                    shared.store.read(topic.id, PartitionId(partition), from, limit_of_read)?;
+                    shared.broker.read(topic.id, PartitionId(partition), from, limit_of_read)?;
                 let Some(last) = read.last() else { break };
                 from = last.offset.next();
                 for stored in read {

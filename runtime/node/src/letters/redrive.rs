@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use gristmill_engine::PartitionId;
-use gristmill_store::{Append, Batch, Change, Failed};
+use gristmill_store::{Append, Batch, Change};
 use serde::Serialize;
 
 use super::{Done, Letter, Selection, select};
+use crate::broker::{self, Failed};
 use crate::envelope;
 use crate::plugins::SubscriptionStatus;
 use crate::shared::Shared;
@@ -36,8 +37,7 @@ pub(crate) fn redrive(
     let mut after = None;
     while left > 0 {
         let step = left.min(WRITE_EVENTS);
-        let letters =
-            select(shared, status, selection, (after.as_ref(), step)).map_err(Failed::Io)?;
+        let letters = select(shared, status, selection, (after.as_ref(), step))?;
         let Some(last) = letters.last() else { break };
         after = Some(last.id.clone());
         left = left.saturating_sub(letters.len());
@@ -63,7 +63,7 @@ fn put_back(
     let mut batch = Batch { ingest: true, ..Batch::default() };
     let mut done: BTreeMap<String, Done> = BTreeMap::new();
     for Letter { id, view, stored, .. } in letters {
-        let Some(topic) = shared.store.topic(&id.topic) else { continue };
+        let Some(topic) = shared.broker.topic(&id.topic) else { continue };
         let Some(headers) = envelope::redrive_headers(&stored.headers, &[]) else { continue };
         batch.appends.push(Append {
             topic: redrive.topic,
@@ -75,7 +75,7 @@ fn put_back(
         });
         let name = Done::document(&topic);
         if !done.contains_key(&name) {
-            let before = Done::read(&shared.store, &topic).map_err(Failed::Io)?;
+            let before = Done::read(&shared.store, &topic).map_err(broker::Error::from)?;
             done.insert(name.clone(), before);
         }
         done.entry(name).or_default().insert(id.partition, id.offset);

@@ -3,7 +3,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    CounterVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
     Result as Made,
 };
 
@@ -55,6 +55,17 @@ impl Catalogue {
     ) -> IntGaugeVec {
         self.add("gauge", name, labels, help);
         self.register(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    /// Gauges of seconds.
+    pub(super) fn float_gauges(
+        &mut self,
+        name: &'static str,
+        labels: Labels,
+        help: &'static str,
+    ) -> GaugeVec {
+        self.add("gauge", name, labels, help);
+        self.register(GaugeVec::new(Opts::new(name, help), labels))
     }
 
     pub(super) fn histograms(

@@ -2,8 +2,10 @@
 //! and reads no event.
 
 mod catalogue;
+mod clients;
 mod collectors;
 mod instruments;
+mod kafka;
 mod meter;
 mod subscription;
 
@@ -17,10 +19,12 @@ use gristmill_store::{Figures as StoreFigures, Space};
 use prometheus::{IntGaugeVec, Registry, TextEncoder};
 
 use self::catalogue::Catalogue;
+use self::clients::ClientInstruments;
 use self::collectors::{Borrowed, Process};
 use self::instruments::{
     EventInstruments, HeldInstruments, PluginInstruments, StorageInstruments, SurfaceInstruments,
 };
+use self::kafka::KafkaInstruments;
 pub(crate) use self::meter::Meter;
 use self::subscription::clamp;
 pub(crate) use self::subscription::{Outcome, SubscriptionMetrics};
@@ -45,6 +49,8 @@ pub(crate) struct Metrics {
     plugins: PluginInstruments,
     storage: StorageInstruments,
     surface: SurfaceInstruments,
+    kafka: KafkaInstruments,
+    clients: ClientInstruments,
     fsync_duration: Borrowed,
     process: ProcessGauges,
     /// Digest shown per plugin, to take it back when another takes over.
@@ -82,6 +88,8 @@ impl Metrics {
             plugins: PluginInstruments::new(&mut made),
             storage: StorageInstruments::new(&mut made),
             surface: SurfaceInstruments::new(&mut made),
+            kafka: KafkaInstruments::new(&mut made),
+            clients: ClientInstruments::new(&mut made),
             fsync_duration,
             process: ProcessGauges::new(&mut made),
             shown: Mutex::default(),
@@ -149,6 +157,13 @@ impl Metrics {
     pub(crate) fn set_lag(&self, subscription: &str, topic: &str, partition: u32, events: u64) {
         let partition = partition.to_string();
         self.held.lag.with_label_values(&[subscription, topic, &partition]).set(clamp(events));
+    }
+
+    /// A partition is another host's: what was shown of it would stay for ever.
+    pub(crate) fn forget_lag(&self, subscription: &str, topic: &str, partition: u32) {
+        let partition = partition.to_string();
+        // What is not there need not be taken away.
+        drop(self.held.lag.remove_label_values(&[subscription, topic, &partition]));
     }
 
     /// Sets how many dead letters a topic holds.

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use gristmill_config::{Clock, Glob, Manifest, Problem, Source as Document, SubscriptionConfig};
+use gristmill_config::{
+    Broker, Clock, Glob, HostConfig, Manifest, Problem, Source as Document, SubscriptionConfig,
+};
 use gristmill_engine::Version;
 use gristmill_plugin_host::{Grants, Limits, Plugin, Runner, RunnerSettings};
 use gristmill_store::{Failed, Topic, TopicSpec};
 
 use super::ledger::Files;
 use crate::binding::{Binding, DeadLetters, Source};
+use crate::broker::{self, changelog_name};
 use crate::envelope::EnvelopeRules;
 use crate::shared::Shared;
 use crate::topics;
@@ -23,11 +26,19 @@ pub(super) struct Candidate {
     pub(super) plugin: Plugin,
 }
 
+/// Begins the refusal of a subscription whose topics have more partitions than its state.
+const MISPLACED: &str = "[E0466]";
+
 /// Why a version is refused: what operators read in log, HTTP and command line.
 #[derive(Debug, Clone)]
 pub(super) struct Refused(String);
 
 impl Refused {
+    /// Whether keys are not where their state is: what runs must stop as well.
+    pub(super) fn is_misplaced(&self) -> bool {
+        self.0.starts_with(MISPLACED)
+    }
+
     /// The files could not be kept for a later rollback.
     pub(super) fn keep(error: &std::io::Error) -> Self {
         Self(format!("keep the plugin's files for rollback: {error}"))
@@ -91,8 +102,9 @@ pub(super) fn bind(
     config: &SubscriptionConfig,
     version: Version,
 ) -> Result<Arc<Binding>, Refused> {
-    let use_store = |error: gristmill_store::Error| Refused(crate::error::chain(&error));
-    let subscription = shared.store.subscription(&config.name).map_err(use_store)?;
+    let use_topics = |error: broker::Error| Refused(crate::error::chain(&error));
+    let subscription = shared.store.subscription(&config.name);
+    let subscription = subscription.map_err(|error| use_topics(error.into()))?;
     let runner = runner_settings(&candidate.manifest.name, config)
         .map_err(|problem| Refused(problem.to_string()))?;
     // The workers would find out too, when it is too late to refuse.
@@ -104,12 +116,12 @@ pub(super) fn bind(
     for name in &config.topics {
         let topic = topics::find(shared, name)
             .map_err(|missing| Refused(format!("{}: {missing}", candidate.manifest.file)))?;
-        sources.push(source(shared, config, &topic).map_err(use_store)?);
+        sources.push(source(shared, config, topic).map_err(use_topics)?);
     }
-    make_granted(shared, config).map_err(use_store)?;
+    make_granted(shared, config).map_err(use_topics)?;
     let partitions = sources.iter().map(|source| source.partitions).max().unwrap_or(1);
-    let redrive =
-        topics::ensure(shared, redrive_spec(&config.name, partitions)).map_err(use_store)?;
+    let changelog = changelog(shared, config, partitions)?;
+    let redrive = redrive_topic(shared, config, partitions).map_err(use_topics)?;
     sources.push(Source {
         topic: redrive.id,
         name: redrive.name.clone(),
@@ -129,6 +141,8 @@ pub(super) fn bind(
         rules: EnvelopeRules::new(&config.envelope),
         runner,
         metrics,
+        group: group_of(&shared.config, &config.name),
+        changelog,
         event_source: format!("/{}/{}", shared.config.name, config.name).into(),
         config: config.clone(),
         sources,
@@ -136,10 +150,7 @@ pub(super) fn bind(
 }
 
 /// Makes the topics that grants name, where publishing makes topics: an attempt cannot wait for it.
-fn make_granted(
-    shared: &Shared,
-    config: &SubscriptionConfig,
-) -> Result<(), gristmill_store::Error> {
+fn make_granted(shared: &Shared, config: &SubscriptionConfig) -> Result<(), broker::Error> {
     let settings = &shared.config.topics;
     let names = config.grants.emit.iter().map(Glob::as_str).filter(|name| !name.contains('*'));
     for name in names.filter(|_| settings.create_on_publish) {
@@ -153,8 +164,9 @@ fn make_granted(
 fn source(
     shared: &Shared,
     config: &SubscriptionConfig,
-    topic: &Topic,
-) -> Result<Source, gristmill_store::Error> {
+    topic: Topic,
+) -> Result<Source, broker::Error> {
+    let topic = shared.broker.numbered(topic)?;
     let dead_letters = match config.dead_letter_topic(&topic.name) {
         Some(name) => Some(dead_letter_topic(shared, name, topic.partitions)?),
         None => None,
@@ -174,25 +186,79 @@ fn dead_letter_topic(
     shared: &Shared,
     name: String,
     partitions: u32,
-) -> Result<DeadLetters, gristmill_store::Error> {
+) -> Result<DeadLetters, broker::Error> {
     let spec = TopicSpec {
         name,
         partitions,
         retention: gristmill_store::Retention::default(),
         compacted: false,
     };
-    let topic = topics::ensure(shared, spec)?;
+    let topic = shared.broker.numbered(topics::ensure(shared, spec)?)?;
     Ok(DeadLetters { topic: topic.id, partitions: topic.partitions })
 }
 
 /// The subscription's own topic for redriven dead letters, kept for ever: it is small, and a host
 /// that was down for long must still find what was redriven.
-fn redrive_spec(subscription: &str, partitions: u32) -> TopicSpec {
+fn redrive_spec(shared: &Shared, subscription: &str, partitions: u32) -> TopicSpec {
     TopicSpec {
-        name: topics::redrive_name(subscription),
+        name: topics::redrive_name(shared, subscription),
         partitions,
         retention: gristmill_store::Retention::default(),
         compacted: false,
+    }
+}
+
+/// The topic a subscription's state is kept in, where topics live in a cluster. Its partitions are
+/// those that are dealt out, so it has as many as the widest topic, and keeps them: state would
+/// else be where nobody looks for it.
+fn changelog(
+    shared: &Shared,
+    config: &SubscriptionConfig,
+    partitions: u32,
+) -> Result<Option<ByteString>, Refused> {
+    let Some(kafka) = shared.broker.kafka() else { return Ok(None) };
+    let subscription = &config.name;
+    let name = changelog_name(&shared.config.name, subscription);
+    let topic = kafka
+        .changelog(&name, partitions, !is_stateful(config))
+        .map_err(|error| Refused(crate::error::chain(&error)))?;
+    if topic.partitions != partitions {
+        let has = topic.partitions;
+        return Err(Refused(format!(
+            "{MISPLACED} the topics of subscription {subscription:?} have {partitions} partitions, \
+             its state in {name:?} has {has}: keys would change their partition"
+        )));
+    }
+    Ok(Some(topic.name))
+}
+
+/// Whether keys are bound to the partition they have: then it must not change.
+fn is_stateful(config: &SubscriptionConfig) -> bool {
+    config.grants.state || config.grants.timers
+}
+
+/// The subscription's topic for redriven dead letters, as wide as its widest topic.
+fn redrive_topic(
+    shared: &Shared,
+    config: &SubscriptionConfig,
+    partitions: u32,
+) -> Result<Topic, broker::Error> {
+    let topic = topics::ensure(shared, redrive_spec(shared, &config.name, partitions))?;
+    let topic = match shared.broker.kafka() {
+        Some(kafka) if topic.partitions < partitions => {
+            kafka.grow(&topic.name, partitions)?;
+            shared.broker.topic(&topic.name).unwrap_or(topic)
+        }
+        _ => topic,
+    };
+    shared.broker.numbered(topic)
+}
+
+/// The consumer group of a subscription.
+fn group_of(config: &HostConfig, subscription: &str) -> String {
+    match &config.broker {
+        Broker::Embedded => format!("{}-{subscription}", config.name),
+        Broker::Kafka(kafka) => kafka.group_of(&config.name, subscription),
     }
 }
 

@@ -2,9 +2,10 @@
 //! operator rolled back to. Work that takes time (reading, compiling) runs beside it, so that it
 //! always answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytestring::ByteString;
 use gristmill_plugin_host::Plugin;
 use gristmill_store::{Batch, Change as StoreChange};
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +15,7 @@ use super::ledger::{self, Files, Ledger, Ledgers};
 use super::status::{PluginStatus, SubscriptionStatus, VersionStatus};
 use super::watch::Change;
 use crate::binding::Binding;
+use crate::groups::Groups;
 use crate::shared::{PausedBy, Shared};
 use crate::worker::Command;
 
@@ -27,6 +29,8 @@ pub(crate) enum Inbox {
     Loaded(Box<Loaded>),
     /// An operator wants something.
     Operation(Operation),
+    /// Topics of a cluster came, were made anew or grew.
+    TopicsChanged(Vec<ByteString>),
     /// The engine of a worker paused a subscription, as its policy says.
     PausedByPolicy(gristmill_engine::SubscriptionId),
 }
@@ -84,6 +88,10 @@ pub(crate) struct Supervisor {
     loading: BTreeMap<String, u32>,
     has_looked: bool,
     versions: u32,
+    /// The newest files of plugins that were refused.
+    refused: BTreeMap<String, Files>,
+    /// Memberships in consumer groups, where topics live in a cluster.
+    groups: Option<Arc<Groups>>,
 }
 
 impl Supervisor {
@@ -104,7 +112,15 @@ impl Supervisor {
             loading: BTreeMap::new(),
             has_looked: false,
             versions: 0,
+            refused: BTreeMap::new(),
+            groups: None,
         }
+    }
+
+    /// The same supervisor, for topics that live in a cluster.
+    pub(crate) fn with_groups(mut self, groups: Option<Arc<Groups>>) -> Self {
+        self.groups = groups;
+        self
     }
 
     /// Serves its inbox until the host stops.
@@ -118,6 +134,7 @@ impl Supervisor {
                 }
                 Inbox::Loaded(loaded) => self.loaded(*loaded),
                 Inbox::Operation(operation) => self.operate(operation),
+                Inbox::TopicsChanged(names) => self.topics_changed(&names),
                 Inbox::PausedByPolicy(subscription) => self.paused_by_policy(subscription),
             }
         }
@@ -197,9 +214,17 @@ impl Supervisor {
             *under_way = under_way.saturating_sub(1);
         }
         self.loading.retain(|_, under_way| *under_way > 0);
-        if let Err(refused) = &outcome {
-            self.refuse(&stem, refused.to_string());
-            self.fall_back(&stem, &files);
+        match &outcome {
+            Ok(_) => drop(self.refused.remove(&stem)),
+            Err(refused) => {
+                self.refuse(&stem, refused.to_string());
+                self.fall_back(&stem, &files);
+                if refused.is_misplaced() {
+                    let all = self.subscriptions_of(&stem, |_| true);
+                    self.pause(all, "topics grew");
+                }
+                self.refused.insert(stem, files);
+            }
         }
         if let Some(answer) = asked_by {
             let answered = outcome.map_err(|refused| Refusal::Impossible(refused.to_string()));
@@ -225,6 +250,28 @@ impl Supervisor {
         }
         if let Ok(files) = self.ledgers.files(stem, &active) {
             self.load(stem.to_owned(), files, None);
+        }
+    }
+
+    /// What was refused may be good now, and what reads a topic that changed is bound anew.
+    fn topics_changed(&mut self, names: &[ByteString]) {
+        for (stem, files) in std::mem::take(&mut self.refused) {
+            self.load(stem, files, None);
+        }
+        let board = self.shared.board.read();
+        let reads = |status: &&SubscriptionStatus| {
+            status.binding.sources.iter().any(|source| names.contains(&source.name))
+        };
+        let affected = board.subscriptions.values().filter(reads);
+        let stems: BTreeSet<String> = affected.map(|status| status.plugin.clone()).collect();
+        drop(board);
+        for stem in stems {
+            let active = self.plugins.get(&stem).and_then(|ledger| ledger.active.clone());
+            match active.map(|digest| self.ledgers.files(&stem, &digest)) {
+                Some(Ok(files)) => self.load(stem, files, None),
+                Some(Err(error)) => self.refuse(&stem, format!("read its files again: {error}")),
+                None => {}
+            }
         }
     }
 
@@ -271,10 +318,22 @@ impl Supervisor {
         });
         let id = binding.subscription;
         self.tell(|| Command::Bind(Arc::clone(binding), paused.is_some()));
+        self.join(binding);
         match (before, paused) {
             (_, Some(_)) => self.tell(|| Command::Pause(id)),
             (Some(_), None) => self.tell(|| Command::Resume(id)),
             (None, None) => {}
+        }
+    }
+
+    /// Takes part in the subscription's consumer group, where topics live in a cluster.
+    fn join(&self, binding: &Binding) {
+        let (Some(groups), Some(kafka)) = (&self.groups, self.shared.broker.kafka()) else {
+            return;
+        };
+        if let Err(error) = groups.join(kafka, binding, &self.shared.metrics) {
+            tracing::error!(code = error.code(), subscription = %binding.name,
+                error = crate::error::chain(&error), "join the consumer group");
         }
     }
 
@@ -411,7 +470,7 @@ impl Supervisor {
         let (name, value) = Ledgers::document(stem, ledger);
         let change = StoreChange::Document { name, value: Some(value) };
         let batch = Batch { changes: vec![change], ..Batch::default() };
-        self.shared.write_now(batch).map_err(|failed| Refused::store(&failed))?;
+        self.shared.write_store(batch).map_err(|failed| Refused::store(&failed))?;
         self.ledgers.forget(stem, &forgotten);
         Ok(())
     }

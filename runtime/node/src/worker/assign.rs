@@ -9,9 +9,10 @@ use gristmill_engine::{
     Assignment, Cursor, Generation, Input, Offset, PartitionId, Position, SubscriptionId, Version,
 };
 use gristmill_plugin_host::Runner;
-use gristmill_store::Scope;
+use gristmill_store::{Bounds, Scope};
 
 use super::part::Part;
+use super::takeover::Found;
 use super::{Bound, Worker};
 use crate::Error;
 use crate::binding::{Binding, Source};
@@ -49,6 +50,9 @@ impl Worker {
     fn rebind(&mut self, binding: Arc<Binding>) -> Result<(), Error> {
         let subscription = binding.subscription;
         self.rebinding.insert(subscription, binding);
+        if let Some(kafka) = &mut self.kafka {
+            kafka.call_off_all(subscription);
+        }
         for partition in self.partitions_of(subscription) {
             self.feed(Input::Revoked { subscription, partition })?;
         }
@@ -71,35 +75,61 @@ impl Worker {
     }
 
     fn assign_all(&mut self, binding: &Arc<Binding>) -> Result<(), Error> {
+        if let Some(kafka) = &self.kafka {
+            for partition in kafka.owned(binding.subscription) {
+                self.take_over(binding, partition);
+            }
+            return Ok(());
+        }
         for partition in binding.partitions_of(self.index, self.workers) {
             self.assign(binding, partition)?;
         }
         Ok(())
     }
 
-    /// Loads one partition from what is durable and queues its assignment.
+    /// Has one partition assigned from what is durable: at once where that is in the store, else
+    /// when it has been brought here.
     pub(super) fn assign(
         &mut self,
         binding: &Arc<Binding>,
         partition: PartitionId,
     ) -> Result<(), Error> {
+        if self.kafka.is_some() {
+            self.take_over(binding, partition);
+            return Ok(());
+        }
+        let mut found = Vec::new();
+        for source in binding.sources.iter().filter(|it| partition.0 < it.partitions) {
+            let bounds = self.shared.store.bounds(source.topic, partition)?;
+            found.push(Found { topic: source.topic, bounds, committed: None });
+        }
+        self.enter(binding, partition, found)
+    }
+
+    /// Loads one partition from the store and queues its assignment.
+    pub(super) fn enter(
+        &mut self,
+        binding: &Arc<Binding>,
+        partition: PartitionId,
+        found: Vec<Found>,
+    ) -> Result<(), Error> {
         let subscription = binding.subscription;
         let loaded = self.shared.store.load(Scope { subscription, partition })?;
         let mut cursors = Vec::new();
-        for source in binding.sources.iter().filter(|it| partition.0 < it.partitions) {
+        for Found { topic, bounds, committed } in found {
+            let Some(source) = binding.source(topic) else { continue };
             let stored = loaded
                 .progress
                 .iter()
                 .find(|(topic, _)| *topic == source.topic)
                 .map(|(_, progress)| progress.clone());
-            let bounds = self.shared.store.bounds(source.topic, partition)?;
             cursors.push(Cursor {
                 topic: source.topic,
                 incarnation: source.incarnation,
                 start: bounds.start,
                 end: bounds.end,
-                committed: None,
-                initial: initial_offset(binding, source, bounds.end),
+                committed,
+                initial: initial_offset(binding, source, bounds),
                 stored,
             });
         }
@@ -136,17 +166,24 @@ impl Worker {
     /// Ends of the topics of a subscription now, on this worker's partitions.
     pub(super) fn ends_of(&self, subscription: SubscriptionId) -> Result<Vec<Position>, Error> {
         let mut ends = Vec::new();
-        for ((_, partition), part) in self.parts.range(span(subscription)) {
-            for cursor in &part.cursors {
-                let bounds = self.shared.store.bounds(cursor.topic, *partition)?;
-                ends.push(Position {
-                    topic: cursor.topic,
-                    partition: *partition,
-                    offset: bounds.end,
-                });
-            }
+        for place in self.positions_of(subscription) {
+            let bounds = self.shared.store.bounds(place.topic, place.partition)?;
+            ends.push(Position { offset: bounds.end, ..place });
         }
         Ok(ends)
+    }
+
+    /// Where reading of a subscription began, on this worker's partitions.
+    pub(super) fn positions_of(&self, subscription: SubscriptionId) -> Vec<Position> {
+        let mut positions = Vec::new();
+        for ((_, partition), part) in self.parts.range(span(subscription)) {
+            positions.extend(part.cursors.iter().map(|cursor| Position {
+                topic: cursor.topic,
+                partition: *partition,
+                offset: cursor.finished,
+            }));
+        }
+        positions
     }
 
     fn partitions_of(&self, subscription: SubscriptionId) -> Vec<PartitionId> {
@@ -160,6 +197,7 @@ fn span(subscription: SubscriptionId) -> std::ops::RangeInclusive<(SubscriptionI
 }
 
 /// Where a subscription that never read a topic begins. The redrive topic is always read whole.
-fn initial_offset(binding: &Binding, source: &Source, end: Offset) -> Offset {
-    if binding.config.start == Start::Latest && !source.is_redrive { end } else { Offset(0) }
+fn initial_offset(binding: &Binding, source: &Source, bounds: Bounds) -> Offset {
+    let is_latest = binding.config.start == Start::Latest && !source.is_redrive;
+    if is_latest { bounds.end } else { bounds.start }
 }

@@ -16,6 +16,7 @@ use gristmill_engine::{
 use gristmill_plugin_host::{Effects, Emission, Failure, Finished, StateChange, TimerRequest};
 use gristmill_store::{Parked, Scope, Topic};
 
+use super::ownership::Refused;
 use super::part::{Content, Held, Slot};
 use super::world::AttemptWorld;
 use super::{Map, Worker, request};
@@ -166,12 +167,23 @@ impl Worker {
         let Some(binding) = bound.map(|bound| Arc::clone(&bound.binding)) else {
             return self.fail(invocation, lost("the plugin version was retired"));
         };
+        if let Some(reason) = self.refused_emission(place, invocation.event) {
+            let failure = refused(reason);
+            return self.fail(invocation, failure);
+        }
         let mut emissions = Vec::with_capacity(effects.emissions.len());
         for emission in effects.emissions {
             // Checked when it was emitted; deleted since, it is no topic any more.
-            let Some(topic) = self.shared.store.topic(&emission.topic) else {
+            let Some(topic) = self.shared.broker.topic(&emission.topic) else {
                 return self.fail(invocation, undeliverable(&emission.topic));
             };
+            if self.shared.broker.is_denied(&emission.topic) {
+                return self.fail(invocation, denied(&emission.topic));
+            }
+            let size = emission.payload.len();
+            if let Some(limit) = self.shared.broker.exceeded_limit(&emission.topic, size) {
+                return self.fail(invocation, too_large(&emission.topic, size, limit));
+            }
             emissions.push((emission, topic));
         }
         let hasher = &self.shared.hasher;
@@ -269,7 +281,8 @@ impl Worker {
                         let EventRef::Record(position) = invocation.event else {
                             return Err(lost("a record is parked as a timer"));
                         };
-                        let topic = store.topic_by_id(topic).map(|topic| topic.name);
+                        let topic = self.shared.broker.topic_by_id(topic);
+                        let topic = topic.map(|topic| topic.name);
                         let topic = topic.ok_or_else(|| lost("its topic was deleted"))?;
                         Content::Record(Arc::new(Held::new(&topic, position, stored)))
                     }
@@ -312,6 +325,24 @@ fn lost(reason: &str) -> Failure {
 
 fn unavailable(error: &gristmill_store::Error) -> Failure {
     Failure { code: Some(error.code().to_owned()), ..lost(&crate::error::chain(error)) }
+}
+
+fn too_large(topic: &str, size: usize, limit: u64) -> Failure {
+    Failure {
+        class: FailureClass::Output,
+        code: Some("E0612".to_owned()),
+        ..lost(&format!("topic {topic:?} takes {limit} bytes, and the emission has {size}"))
+    }
+}
+
+fn refused(reason: &Refused) -> Failure {
+    let code = Some(reason.code.to_owned());
+    Failure { class: FailureClass::Output, code, ..lost(&reason.text) }
+}
+
+fn denied(topic: &str) -> Failure {
+    let text = format!("write to topic {topic:?}: no right to topic {topic:?}");
+    refused(&Refused { code: "E0605", text })
 }
 
 fn undeliverable(topic: &str) -> Failure {

@@ -10,6 +10,7 @@ use gristmill_plugin_host::Failure;
 use gristmill_store::{Append, Header, TimerRecord};
 
 use super::Worker;
+use super::filling::Cause;
 use super::part::{Content, Held, Slot};
 use super::request::{CORRELATION, SET_BY, TimerContext};
 use super::stage::Place;
@@ -42,12 +43,30 @@ impl Worker {
         };
         let binding = &part.binding;
         let Some(topic) = letters_of(binding, &slot.content) else { return Ok(()) };
-        let group = format!("{}-{}", self.shared.config.name, binding.name);
-        let append = compose(binding, slot, death, (&group, topic));
+        let mut append = compose(binding, slot, death, (&binding.group, topic));
+        if self.is_letter_refused(place, event) || self.is_letter_too_large(&append) {
+            drop_payload(&mut append);
+        }
         tracing::debug!(subscription = %binding.name, class = ?death.class, "event dead-lettered");
-        self.stage_append(place, append);
+        self.stage_append(Cause { place, event, is_letter: true }, append);
         Ok(())
     }
+
+    /// Whether its topic is known to take less than the payload of a dead letter.
+    fn is_letter_too_large(&self, append: &Append) -> bool {
+        let Some(payload) = &append.payload else { return false };
+        let Some(topic) = self.shared.broker.topic_by_id(append.topic) else { return false };
+        self.shared.broker.exceeded_limit(&topic.name, payload.len()).is_some()
+    }
+}
+
+/// Leaves out what made a dead letter too large for its topic, and says so: its place in the
+/// topic it came from is told, and the event may still be there.
+fn drop_payload(append: &mut Append) {
+    let dropped = append.payload.take().map_or(0, |payload| payload.len());
+    append.headers.retain(|(name, _)| &**name != "dlq-error-detail");
+    let size = Bytes::from(dropped.to_string());
+    append.headers.push((ByteString::from_static("dlq-payload-dropped-bytes"), size));
 }
 
 /// The dead-letter topic of the topic an event first came from.

@@ -64,9 +64,13 @@ impl Worker {
     pub(super) fn start_fetching(&mut self, id: CursorId, generation: Generation, from: Offset) {
         if let Some(cursor) = self.cursor(id, Some(generation)) {
             cursor.next = Some(from);
+            cursor.finished = from;
             self.readable.insert(id);
             let (subscription, partition, topic) = id;
             self.shared.progress.note((subscription, topic, partition), from, 0);
+            if self.kafka.is_some() {
+                self.begin_reading(id, from);
+            }
         }
     }
 
@@ -80,7 +84,11 @@ impl Worker {
         }
     }
 
-    fn cursor(&mut self, id: CursorId, of: Option<Generation>) -> Option<&mut ReadCursor> {
+    pub(super) fn cursor(
+        &mut self,
+        id: CursorId,
+        of: Option<Generation>,
+    ) -> Option<&mut ReadCursor> {
         let (subscription, partition, topic) = id;
         let part = self.parts.get_mut(&(subscription, partition))?;
         if of.is_some_and(|generation| generation != part.generation) {
@@ -90,6 +98,9 @@ impl Worker {
     }
 
     fn fetch_from(&mut self, id: CursorId) -> Result<bool, Error> {
+        if self.kafka.is_some() {
+            return self.fetch_records(id);
+        }
         let (subscription, partition, topic) = id;
         let Some(cursor) = self.cursor(id, None) else { return Ok(false) };
         let Some(from) = cursor.next.filter(|_| !cursor.is_paused) else { return Ok(false) };
@@ -106,13 +117,25 @@ impl Worker {
         for stored in read {
             // The engine may take the partition away in the middle of a read.
             let Some(part) = self.parts.get(&(subscription, partition)) else { break };
-            let (binding, generation) = (Arc::clone(&part.binding), part.generation);
-            let Some(source) = binding.source(topic) else { break };
-            let read_at = Position { topic, partition, offset: stored.offset };
-            let fetched = self.describe(&binding, source, generation, (read_at, stored))?;
-            self.feed(Input::Fetched(fetched))?;
+            let generation = part.generation;
+            self.take_record(id, generation, stored)?;
         }
         Ok(true)
+    }
+
+    /// Tells the engine of a record that was read under `generation`.
+    pub(super) fn take_record(
+        &mut self,
+        (subscription, partition, topic): CursorId,
+        generation: Generation,
+        stored: Stored,
+    ) -> Result<(), Error> {
+        let Some(part) = self.parts.get(&(subscription, partition)) else { return Ok(()) };
+        let binding = Arc::clone(&part.binding);
+        let Some(source) = binding.source(topic) else { return Ok(()) };
+        let read_at = Position { topic, partition, offset: stored.offset };
+        let fetched = self.describe(&binding, source, generation, (read_at, stored))?;
+        self.feed(Input::Fetched(fetched))
     }
 
     /// Puts a record's bytes into its slot and says what the engine may know of it.
@@ -162,7 +185,7 @@ impl Worker {
         let began = Moment::now();
         let mark = self.shared.store.mark(scope, id)?;
         self.tally.stored(began);
-        let exists = |mark: &Mark| self.shared.store.topic_by_id(mark.position.topic).is_some();
+        let exists = |mark: &Mark| self.shared.broker.topic_by_id(mark.position.topic).is_some();
         Ok(mark.filter(exists))
     }
 }

@@ -45,6 +45,12 @@ impl Tally {
     pub(super) fn close(&mut self, checkpoint: CheckpointId) {
         self.committing.push_back((checkpoint, Moment::now(), std::mem::take(&mut self.filling)));
     }
+
+    /// What `checkpoint` and the filling one settled is undone.
+    pub(super) fn drop(&mut self, checkpoint: CheckpointId) {
+        self.committing.retain(|(id, ..)| *id != checkpoint);
+        self.filling.clear();
+    }
 }
 
 impl Worker {

@@ -8,10 +8,14 @@ mod fetch;
 mod filling;
 mod measure;
 mod overlay;
+mod ownership;
 mod part;
 mod rehearsal;
 mod request;
 mod stage;
+mod standing;
+mod takeover;
+mod transact;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -23,15 +27,18 @@ use gristmill_engine::{
     CheckpointId, Effect, Engine, EventRef, Figures, Input, PartitionId, SubscriptionId, TopicId,
     Version,
 };
+use gristmill_kafka::Committer;
 use gristmill_plugin_host::Runner;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::ownership::Told;
 pub(crate) use self::rehearsal::rehearsal;
 
 use self::attempts::{Attempts, Invocation};
 use self::fetch::CursorId;
 use self::filling::Filling;
 use self::measure::Tally;
+use self::ownership::Ownership;
 use self::part::Part;
 use crate::Error;
 use crate::binding::Binding;
@@ -53,6 +60,8 @@ pub(crate) enum Command {
     Appended(Arc<[(TopicId, PartitionId)]>),
     /// A checkpoint of this worker is durable, or the store has failed for good.
     Committed(CheckpointId, Result<(), gristmill_store::Failed>),
+    /// What a cluster, or the way to it, has to say.
+    Told(Told),
     /// Storage is short, or has room again.
     StorageLow(bool),
     /// What the engine holds for a subscription, for metrics.
@@ -87,6 +96,8 @@ pub(crate) struct Worker {
     readable: BTreeSet<CursorId>,
     attempts: Attempts,
     filling: Filling,
+    /// What is held where topics live in a cluster.
+    kafka: Option<Ownership>,
     tally: Tally,
     /// Reason of the failure being handed to the engine, for a parked event's figures.
     failing: String,
@@ -128,6 +139,7 @@ impl Worker {
             readable: BTreeSet::new(),
             attempts: Attempts::default(),
             filling: Filling::default(),
+            kafka: None,
             tally: Tally::default(),
             failing: String::new(),
             inputs: VecDeque::new(),
@@ -136,6 +148,12 @@ impl Worker {
             is_drained: false,
             shared,
         }
+    }
+
+    /// The same worker, for topics that live in a cluster.
+    pub(crate) fn on_kafka(mut self, committer: Committer) -> Self {
+        self.kafka = Some(Ownership::new(committer));
+        self
     }
 
     /// Runs until drained.
@@ -190,6 +208,10 @@ impl Worker {
         match command {
             Command::Bind(binding, is_paused) => self.bind(binding, is_paused),
             Command::Pause(subscription) => self.feed(Input::Paused { subscription }),
+            Command::Resume(subscription) if self.kafka.is_some() => {
+                self.resume_at_ends(subscription);
+                Ok(())
+            }
             Command::Resume(subscription) => {
                 let ends = self.ends_of(subscription)?;
                 self.feed(Input::Resumed { subscription, ends })
@@ -203,10 +225,14 @@ impl Worker {
                 for part in self.parts.values() {
                     part.lock_overlay().committed(checkpoint);
                 }
+                if let Some(kafka) = &mut self.kafka {
+                    kafka.committed();
+                }
                 self.count_committed(checkpoint);
                 self.tell_meters();
                 self.feed(Input::Committed { checkpoint })
             }
+            Command::Told(told) => self.hear(told),
             Command::StorageLow(is_low) => self.feed(Input::StorageLow(is_low)),
             Command::Figures(subscription, answer) => {
                 // Whoever asked may have gone; that is its business.
@@ -273,7 +299,7 @@ impl Worker {
             Effect::Stage { checkpoint, subscription, partition, generation: _, staged } => {
                 self.stage(checkpoint, (subscription, partition), staged)?;
             }
-            Effect::Commit { checkpoint, progress } => self.commit(checkpoint, progress),
+            Effect::Commit { checkpoint, progress } => self.commit(checkpoint, progress)?,
             Effect::Activated { subscription, version } => self.activate(subscription, version),
             Effect::Drained => self.is_drained = true,
             Effect::Observe(observation) => self.observe(observation),
@@ -298,7 +324,11 @@ impl Worker {
             Effect::Rewind { subscription, partition, generation: _ } => {
                 self.filling.discard((subscription, partition));
                 if let Some(part) = self.parts.remove(&(subscription, partition)) {
-                    self.assign(&part.binding, partition)?;
+                    let binding = Arc::clone(&part.binding);
+                    // What reads it goes first.
+                    drop(part);
+                    self.let_go((subscription, partition))?;
+                    self.assign(&binding, partition)?;
                 }
             }
             Effect::Fetch { subscription, topic, partition, generation, from } => {
@@ -321,6 +351,7 @@ impl Worker {
             }
             Effect::Released { subscription, partition, generation: _ } => {
                 self.parts.remove(&(subscription, partition));
+                self.let_go((subscription, partition))?;
                 self.assign_when_released(subscription)?;
             }
             Effect::Invoke { .. }

@@ -10,11 +10,13 @@ use gristmill_engine::{
     Assignment, Bytes as Size, Cursor, EventRef, Generation, Instant, Offset, Position, TopicId,
     Version,
 };
+use gristmill_kafka::Reading;
 use gristmill_plugin_host::{Failure, Handled};
 use gristmill_store::{Header, Parked, Stored, TimerRecord};
 
 use super::Map;
 use super::overlay::Overlay;
+use super::standing::Standing;
 use crate::binding::Binding;
 use crate::envelope::{self, OriginBuf};
 use crate::topics;
@@ -29,6 +31,8 @@ pub(super) struct Part {
     pub(super) slots: Map<EventRef, Slot>,
     /// Shared with the attempts that run; each lane's reads and writes take turns.
     pub(super) overlay: Arc<Mutex<Overlay>>,
+    /// Where its changelog stands, when topics live in a cluster.
+    pub(super) changelog: Standing,
 }
 
 /// Where reading stands in one topic.
@@ -38,6 +42,10 @@ pub(super) struct ReadCursor {
     /// Nothing is read before the engine has said from where.
     pub(super) next: Option<Offset>,
     pub(super) is_paused: bool,
+    /// Every offset below is finished, as of the last checkpoint.
+    pub(super) finished: Offset,
+    /// Where records come from, when topics live in a cluster.
+    pub(super) reading: Option<Reading>,
 }
 
 /// The bytes of one event and what is known of its failures.
@@ -83,6 +91,7 @@ impl Part {
             cursors: assignment.cursors.iter().map(ReadCursor::new).collect(),
             slots: Map::default(),
             overlay: Arc::new(Mutex::new(Overlay::default())),
+            changelog: Standing::default(),
         }
     }
 
@@ -95,7 +104,13 @@ impl Part {
 
 impl ReadCursor {
     fn new(cursor: &Cursor) -> Self {
-        Self { topic: cursor.topic, next: None, is_paused: false }
+        Self {
+            topic: cursor.topic,
+            next: None,
+            is_paused: false,
+            finished: Offset(0),
+            reading: None,
+        }
     }
 }
 

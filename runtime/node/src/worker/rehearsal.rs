@@ -29,7 +29,7 @@ pub(crate) fn rehearsal(
     let now = shared.clock.now();
     let topic = binding.sources.last().map_or(gristmill_engine::TopicId(0), |last| last.topic);
     let read_at = Position { topic, partition, offset: stored.offset };
-    let held = Held::new(&topics::redrive_name(&binding.name).into(), read_at, stored);
+    let held = Held::new(&topics::redrive_name(shared, &binding.name).into(), read_at, stored);
     let mut slot = Slot::new(Content::Record(Arc::new(held)), now);
     let request = request::request(binding, partition.0, &mut slot, 1)?;
     let world = AttemptWorld {

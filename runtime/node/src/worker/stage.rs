@@ -10,16 +10,17 @@ use gristmill_engine::{
     PartitionId, Progress, Staged, StoredProgress, SubscriptionId, Terminal, TimerEntry, TimerHash,
 };
 use gristmill_plugin_host::{Handled, StateChange, TimerRequest};
-use gristmill_store::{Append, Change, ParkedRecord, Scope, TimerRecord};
+use gristmill_store::{Append, Batch, Change, ParkedRecord, Scope, TimerRecord};
 
 use super::attempts::Succeeded;
 use super::dead_letter::Death;
+use super::filling::Cause;
 use super::overlay::StateValue;
 use super::part::{Content, stored_size};
 use super::request::TimerContext;
 use super::{Command, Worker};
 use crate::Error;
-use crate::envelope::{Cause, Emitter, Hasher128};
+use crate::envelope::{self, Emitter, Hasher128};
 use crate::shared::CLOCK;
 
 /// Names a partition of a subscription on this worker.
@@ -63,7 +64,7 @@ impl Worker {
             }
             Staged::Retried { key, sequence, attempts, first_failure, due } => {
                 let error = std::mem::take(&mut self.failing);
-                self.filling.at(place).changes.push(Change::ParkedUpdate {
+                self.filling.changes(place).push(Change::ParkedUpdate {
                     scope: scope(place),
                     lane: key,
                     sequence,
@@ -81,14 +82,19 @@ impl Worker {
         }
     }
 
-    /// Hands the filling checkpoint to the store; the answer comes back as a command.
-    pub(super) fn commit(&mut self, checkpoint: CheckpointId, progress: Vec<Progress>) {
-        let mut batch = self.filling.take();
+    /// Makes the filling checkpoint true; how that ended comes back as a command.
+    pub(super) fn commit(
+        &mut self,
+        checkpoint: CheckpointId,
+        progress: Vec<Progress>,
+    ) -> Result<(), Error> {
+        let mut taken = self.filling.take();
         self.tally.close(checkpoint);
         for progress in progress {
-            let scope =
-                Scope { subscription: progress.subscription, partition: progress.partition };
+            let place = (progress.subscription, progress.partition);
             self.note_progress(&progress);
+            self.move_on(place, &progress);
+            taken.places.push(place);
             let topic = progress.topic;
             let progress = StoredProgress {
                 incarnation: progress.incarnation,
@@ -97,10 +103,19 @@ impl Worker {
                 next: progress.next,
                 finished: progress.finished,
             };
-            batch.changes.push(Change::Progress { scope, topic, progress });
+            taken.batch.changes.push(Change::Progress { scope: scope(place), topic, progress });
         }
         let now = Bytes::copy_from_slice(&self.shared.clock.now().0.to_be_bytes());
-        batch.changes.push(Change::Document { name: CLOCK.to_owned(), value: Some(now) });
+        taken.batch.changes.push(Change::Document { name: CLOCK.to_owned(), value: Some(now) });
+        if self.kafka.is_some() {
+            return self.transact(checkpoint, taken);
+        }
+        self.store(checkpoint, taken.batch);
+        Ok(())
+    }
+
+    /// Hands a checkpoint to the store.
+    pub(super) fn store(&mut self, checkpoint: CheckpointId, batch: Batch) {
         let answer = self.sender.clone();
         let done = move |result: Result<_, _>| {
             // The worker has ended when nobody takes it.
@@ -109,6 +124,15 @@ impl Worker {
         let began = Moment::now();
         self.shared.store.submit(batch, Box::new(done));
         self.tally.stored(began);
+    }
+
+    /// Remembers where a partition stands in a topic.
+    fn move_on(&mut self, place: Place, progress: &Progress) {
+        let part = self.parts.get_mut(&place);
+        let cursors = part.map(|part| part.cursors.iter_mut()).into_iter().flatten();
+        for cursor in cursors.filter(|cursor| cursor.topic == progress.topic) {
+            cursor.finished = progress.next;
+        }
     }
 
     fn settle(
@@ -120,7 +144,7 @@ impl Worker {
         let scope = scope(place);
         let Settled { event, key, outcome, mark, epoch, parked } = settled;
         self.count_outcome(place, event, &outcome);
-        let changes = &mut self.filling.at(place).changes;
+        let changes = self.filling.changes(place);
         if let Some(id) = mark
             && let EventRef::Record(position) = event
         {
@@ -179,27 +203,28 @@ impl Worker {
         let emitter = Emitter {
             subscription: &binding.name,
             source: &binding.event_source,
-            cause: cause(&slot.content),
+            cause: origin(&slot.content),
             event_id: handled.id(),
             correlation_id: handled.correlation_id(),
             trace_parent: handled.trace_parent(),
             key: own_key,
             time: (now, &self.stamp.text(now)),
         };
-        let batch = self.filling.at(place);
         if let Some(meter) = self.meters.get(&place.0) {
             meter.emitted(emissions.len());
         }
+        let cause = Cause { place, event, is_letter: false };
         for (index, (emission, topic)) in (0_u32..).zip(emissions) {
-            batch.appends.push(emitter.encode(index, emission, &topic));
+            self.filling.append(cause, emitter.encode(index, emission, &topic));
         }
+        let changes = self.filling.changes(place);
         let mut overlay = part.lock_overlay();
         let scope = scope(place);
         for change in state {
             let (name, value) = state_value(change, slot.content.event_time());
             overlay.write_state(checkpoint, key.clone(), name.clone(), value.clone());
             let key = key.clone();
-            batch.changes.push(match value {
+            changes.push(match value {
                 Some((value, expires)) => Change::StateSet { scope, key, name, value, expires },
                 None => Change::StateDelete { scope, key, name },
             });
@@ -210,7 +235,7 @@ impl Worker {
             let context = || inherited(&slot.content, handled).to_bytes();
             let (timer, record) = timer_change(lane, request, &mut sequence, context);
             overlay.write_timer(checkpoint, timer, record.clone().map(Arc::new));
-            batch.changes.push(match record {
+            changes.push(match record {
                 Some(record) => Change::TimerSet { scope, record },
                 None => Change::TimerDelete { scope, timer },
             });
@@ -243,7 +268,7 @@ impl Worker {
         let kept = Arc::new(record.clone());
         let mut overlay = part.lock_overlay();
         overlay.write_parked(checkpoint, lane, sequence, kept);
-        let changes = &mut self.filling.at(place).changes;
+        let changes = self.filling.changes(place);
         if let EventRef::Timer { timer, .. } = event {
             overlay.write_timer(checkpoint, timer, None);
             changes.push(Change::TimerDelete { scope, timer });
@@ -253,24 +278,24 @@ impl Worker {
     }
 
     /// Adds an append to what is staged for a partition.
-    pub(super) fn stage_append(&mut self, place: Place, append: Append) {
-        self.filling.at(place).appends.push(append);
+    pub(super) fn stage_append(&mut self, cause: Cause, append: Append) {
+        self.filling.append(cause, append);
     }
 
     /// Adds a change that belongs to a subscription as a whole.
     pub(super) fn stage_change(&mut self, place: Place, change: Change) {
-        self.filling.at(place).changes.push(change);
+        self.filling.changes(place).push(change);
     }
 }
 
-fn scope((subscription, partition): Place) -> Scope {
+pub(super) fn scope((subscription, partition): Place) -> Scope {
     Scope { subscription, partition }
 }
 
 /// What tells the event's emissions from those of any other.
-fn cause(content: &Content) -> Cause<'_> {
+fn origin(content: &Content) -> envelope::Cause<'_> {
     match content {
-        Content::Timer(timer) => Cause::Timer {
+        Content::Timer(timer) => envelope::Cause::Timer {
             key: &timer.key,
             name: &timer.name,
             due: timer.entry.due,
@@ -279,13 +304,13 @@ fn cause(content: &Content) -> Cause<'_> {
         Content::Record(held) => match &held.origin.timer {
             // A redriven timer: the event that set it stands for the number of its setting, so
             // that two timers of one name and moment stay apart however often they are redriven.
-            Some(timer) => Cause::Timer {
+            Some(timer) => envelope::Cause::Timer {
                 key: held.stored.key.as_deref().unwrap_or_default(),
                 name: &timer.name,
                 due: Instant(timer.due_ms),
                 sequence: held.origin.offset,
             },
-            None => Cause::Record {
+            None => envelope::Cause::Record {
                 topic: &held.origin.topic,
                 partition: held.origin.partition,
                 offset: held.origin.offset,

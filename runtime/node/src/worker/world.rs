@@ -38,7 +38,7 @@ impl World for AttemptWorld {
         if !self.binding.config.grants.may_emit(topic) {
             return Err(EmitError::NotGranted(format!("emit = [{topic:?}]")));
         }
-        if topic.starts_with(topics::INTERNAL) || self.shared.store.topic(topic).is_none() {
+        if topic.starts_with(topics::INTERNAL) || self.shared.broker.topic(topic).is_none() {
             return Err(EmitError::UnknownTopic(topic.to_owned()));
         }
         let most = self.shared.config.topics.settings(topic).max_event_bytes.0;

@@ -114,8 +114,22 @@ impl World {
                 part.fetch.insert(topic, fetched.position.offset.next());
             }
             self.feed(worker, Input::Fetched(fetched))?;
+            self.reach(worker, home, topic)?;
         }
         Ok(())
+    }
+
+    /// Tells a worker, now and then, that it has read a topic to its end.
+    fn reach(&mut self, worker: usize, home: Home, topic: TopicId) -> Result<(), Failure> {
+        let Some(part) = self.drivers[worker].parts.get(&home) else { return Ok(()) };
+        let log = self.topics.log(topic, home.1);
+        let Some(from) = part.fetch.get(&topic).copied() else { return Ok(()) };
+        if log.read(from).is_some() || !self.random.chance(500) {
+            return Ok(());
+        }
+        let end = Position { topic, partition: home.1, offset: log.end().max(from) };
+        let generation = part.generation;
+        self.feed(worker, Input::Reached { subscription: home.0, generation, end })
     }
 
     fn readable(&self, worker: usize) -> Vec<(Home, TopicId)> {

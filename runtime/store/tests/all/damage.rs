@@ -28,11 +28,11 @@ struct Written {
     late: u64,
 }
 
-fn journal(folder: &Path) -> PathBuf {
+pub(crate) fn journal(folder: &Path) -> PathBuf {
     folder.join("data/0.jnl")
 }
 
-fn used(path: &Path) -> u64 {
+pub(crate) fn used(path: &Path) -> u64 {
     let bytes = fs::read(path).expect("reads");
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
 }
@@ -75,7 +75,7 @@ impl Written {
     }
 }
 
-fn copy_all(from: &Path, to: &Path) {
+pub(crate) fn copy_all(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("reads") {
         let entry = entry.expect("an entry");
         let target = to.join(entry.file_name());

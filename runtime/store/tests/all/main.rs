@@ -2,6 +2,8 @@
 //! damaging real files. Nothing of the disk is imitated.
 
 #[cfg(test)]
+mod changelog;
+#[cfg(test)]
 mod compaction;
 #[cfg(test)]
 mod crash;
@@ -12,10 +14,14 @@ mod directory;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod retention;
 #[cfg(test)]
 mod scoped;
 #[cfg(test)]
 mod topics;
+#[cfg(test)]
+mod unsynced;
 #[cfg(test)]
 mod world;

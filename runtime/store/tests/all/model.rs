@@ -33,7 +33,7 @@ struct Model {
     documents: BTreeMap<String, Bytes>,
 }
 
-fn bytes(random: &mut Random, length: u64) -> Bytes {
+pub(crate) fn bytes(random: &mut Random, length: u64) -> Bytes {
     (0..random.below(length + 1)).map(|_| [0, 127, 255][index(random, 3)]).collect()
 }
 
@@ -45,7 +45,7 @@ fn some_scope(random: &mut Random) -> Scope {
     scope(random.small(SCOPES), random.small(2))
 }
 
-fn timer(random: &mut Random) -> TimerRecord {
+pub(crate) fn timer(random: &mut Random) -> TimerRecord {
     TimerRecord {
         entry: TimerEntry {
             timer: TimerHash(u128::from(random.below(10))),
@@ -60,7 +60,7 @@ fn timer(random: &mut Random) -> TimerRecord {
     }
 }
 
-fn parked(random: &mut Random, scope: Scope, sequence: u64) -> ParkedRecord {
+pub(crate) fn parked(random: &mut Random, scope: Scope, sequence: u64) -> ParkedRecord {
     let timer = timer(random);
     let event = EventRef::Timer {
         partition: scope.partition,

@@ -6,7 +6,8 @@ use gristmill_engine::{
     ParkedEvent, PartitionId, Position, StoredProgress, TimerEntry, TimerHash, TopicId,
 };
 use gristmill_store::{
-    Batch, Change, Cleared, Failed, Keys, Names, Parked, ParkedRecord, Scope, Stored, TimerRecord,
+    Batch, Change, Cleared, Failed, Keys, Names, Parked, ParkedRecord, Retention, Scope, Stored,
+    TimerRecord,
 };
 
 use crate::world::{START, World, submit};
@@ -303,6 +304,52 @@ fn progress_and_documents_come_back() {
     assert_eq!(world.store().document("b").expect("reads"), None);
     let unknown = world.scope("never used", 0);
     assert_eq!(world.store().load(unknown).expect("loads"), gristmill_store::Loaded::default());
+}
+
+#[test]
+fn topics_that_are_not_in_the_store_are_remembered_like_others() {
+    let mut world = World::new();
+    let scope = world.scope("s", 0);
+    let stored = Stored {
+        offset: Offset(9),
+        timestamp: Instant(4),
+        key: None,
+        headers: [].into(),
+        payload: None,
+    };
+    let event = parked(1, Parked::Event { topic: TopicId(79), stored });
+    let position = Position { topic: TopicId(78), partition: PartitionId(0), offset: Offset(5) };
+    let mark = Mark { position, epoch: 1 };
+    let progress = StoredProgress {
+        incarnation: 1,
+        epoch: 1,
+        epoch_start: Offset(0),
+        next: Offset(5),
+        finished: vec![],
+    };
+    // One topic number beyond all that were ever given, one whose topic is deleted.
+    let gone = world.topic("gone", 1, Retention::default()).id;
+    world.store().delete_topic("gone").expect("deleted");
+    let topics = [gone, TopicId(77)];
+    world.changes(vec![
+        Change::Progress { scope, topic: topics[0], progress: progress.clone() },
+        Change::Progress { scope, topic: topics[1], progress: progress.clone() },
+        Change::MarkSet { scope, id: IdHash(1), mark, at: world.clock.now() },
+        Change::ParkedPut { scope, lane: KeyHash(1), record: event.clone() },
+    ]);
+    for _ in 0..2 {
+        world.store().maintain().expect("maintains");
+        world.reopen();
+        world.topic("new", 1, Retention::default());
+        world.store().delete_topic("new").expect("deleted");
+        world.store().maintain().expect("maintains");
+        let loaded = world.store().load(scope).expect("loads");
+        assert_eq!(loaded.progress, topics.map(|topic| (topic, progress.clone())));
+        assert_eq!(loaded.parked.len(), 1);
+        let found = world.store().parked(scope, KeyHash(1), 1).expect("reads");
+        assert_eq!(found.as_ref(), Some(&event));
+        assert_eq!(world.store().mark(scope, IdHash(1)).expect("reads"), Some(mark));
+    }
 }
 
 fn mark(offset: u64) -> Mark {

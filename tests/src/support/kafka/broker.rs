@@ -18,18 +18,79 @@ const CLUSTER: &str = "Gristmill-tests-aaaaaQ";
 /// What a broker logs when it serves.
 const STARTED: &str = "Kafka Server started";
 
+/// What a cluster is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Tests: small, and quick to start, since it lives for seconds.
+    Tests,
+    /// Measurements: as an operator runs one.
+    Measurements {
+        /// Port of a relay that clients are to use.
+        relay: Option<u16>,
+    },
+    /// Tests of who is let in: as for other tests, with [`Doors`].
+    Guarded,
+}
+
+impl Purpose {
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Tests | Self::Guarded => {
+                &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+            }
+            Self::Measurements { .. } => &["-Xmx1g"],
+        }
+    }
+
+    /// How long a new group waits for more members. Who measures wants all from the first event.
+    fn rebalance_delay(self) -> &'static str {
+        match self {
+            Self::Tests | Self::Guarded => "0",
+            Self::Measurements { .. } => "1000",
+        }
+    }
+
+    /// The port that clients are told.
+    fn advertised(self, place: Place) -> u16 {
+        match self {
+            Self::Measurements { relay: Some(port) } => port,
+            Self::Tests | Self::Guarded | Self::Measurements { relay: None } => place.clients,
+        }
+    }
+}
+
 /// Where a broker listens.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     pub(super) id: u32,
     pub(super) clients: u16,
+    pub(super) brokers: u16,
     pub(super) controllers: u16,
+    pub(super) doors: Option<Doors>,
+}
+
+/// Where it listens besides, and asks who is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Doors {
+    /// SASL over TLS.
+    pub(super) passwords: u16,
+    /// TLS with a certificate of the client's.
+    pub(super) certificates: u16,
+}
+
+impl Place {
+    /// Its listeners as `NAME://ADDRESS`, each after a comma.
+    fn doors(self) -> String {
+        let Some(Doors { passwords, certificates }) = self.doors else { return String::new() };
+        format!(",PASSWORDS://127.0.0.1:{passwords},CERTIFICATES://127.0.0.1:{certificates}")
+    }
 }
 
 /// A broker, which is a controller as well.
 #[derive(Debug)]
 pub struct Broker {
     place: Place,
+    purpose: Purpose,
     folder: PathBuf,
     process: Option<Child>,
     /// Length of its log when it was last launched.
@@ -37,12 +98,22 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Writes a broker's configuration and formats its storage.
-    pub(super) fn format(cluster: &Path, place: Place, all: &[Place]) -> Result<Self> {
+    /// Writes a broker's configuration, which `settings` end, and formats its storage.
+    pub(super) fn format(
+        cluster: &Path,
+        place: Place,
+        all: &[Place],
+        (purpose, settings): (Purpose, &[(&str, &str)]),
+    ) -> Result<Self> {
         let folder = cluster.join(format!("broker-{}", place.id));
         fs::create_dir(&folder)?;
-        let broker = Self { place, folder, process: None, before: 0 };
-        fs::write(broker.properties(), configuration(&broker.folder, place, all))?;
+        let broker = Self { place, purpose, folder, process: None, before: 0 };
+        let mut properties = broker.configuration(all);
+        for (name, value) in settings {
+            // The last of a name counts.
+            writeln!(properties, "{name}={value}")?;
+        }
+        fs::write(broker.properties(), properties)?;
         let properties = broker.properties().display().to_string();
         let arguments = ["format", "-t", CLUSTER, "-c", &properties];
         tools::run("kafka.tools.StorageTool", &arguments)?;
@@ -54,9 +125,24 @@ impl Broker {
         self.place.id
     }
 
+    /// Number of its process, while it runs.
+    pub fn process(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// Where clients reach it.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.place.clients)
+        format!("127.0.0.1:{}", self.purpose.advertised(self.place))
+    }
+
+    /// Where it asks who is there, if it does.
+    pub(super) fn doors(&self) -> Option<Doors> {
+        self.place.doors
+    }
+
+    /// The port it listens on itself.
+    pub(super) fn port(&self) -> u16 {
+        self.place.clients
     }
 
     /// Starts it, for the first time or again, and waits until it serves.
@@ -112,8 +198,7 @@ impl Broker {
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
         let settings = component::root().join("tests/kafka/log4j2.properties");
         let child = Command::new("java")
-            // Small, and quick to start: a test's cluster lives for seconds.
-            .args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+            .args(self.purpose.options())
             .arg(format!("-Dlog4j2.configurationFile={}", settings.display()))
             .arg("-cp")
             .arg(libs()?.join("*"))
@@ -159,6 +244,63 @@ impl Broker {
     fn properties(&self) -> PathBuf {
         self.folder.join("server.properties")
     }
+
+    fn configuration(&self, all: &[Place]) -> String {
+        let (folder, place) = (&self.folder, self.place);
+        let voters: Vec<_> =
+            all.iter().map(|it| format!("{}@127.0.0.1:{}", it.id, it.controllers)).collect();
+        let replicas = all.len().min(3);
+        let mut text = String::new();
+        for (name, value) in [
+            ("process.roles", "broker,controller".to_owned()),
+            ("node.id", place.id.to_string()),
+            ("controller.quorum.voters", voters.join(",")),
+            ("controller.listener.names", "CONTROLLER".to_owned()),
+            // Their own, so that what delays clients delays no marker of a transaction's end.
+            ("inter.broker.listener.name", "BROKERS".to_owned()),
+            (
+                "listeners",
+                format!(
+                    "CLIENTS://127.0.0.1:{},BROKERS://127.0.0.1:{},CONTROLLER://127.0.0.1:{}{}",
+                    place.clients,
+                    place.brokers,
+                    place.controllers,
+                    place.doors()
+                ),
+            ),
+            (
+                "advertised.listeners",
+                format!(
+                    "CLIENTS://127.0.0.1:{},BROKERS://127.0.0.1:{}{}",
+                    self.purpose.advertised(place),
+                    place.brokers,
+                    place.doors()
+                ),
+            ),
+            (
+                "listener.security.protocol.map",
+                "CLIENTS:PLAINTEXT,BROKERS:PLAINTEXT,CONTROLLER:PLAINTEXT,PASSWORDS:SASL_SSL,\
+                 CERTIFICATES:SSL"
+                    .to_owned(),
+            ),
+            ("log.dirs", folder.join("data").display().to_string()),
+            ("auto.create.topics.enable", "false".to_owned()),
+            ("default.replication.factor", replicas.to_string()),
+            ("min.insync.replicas", replicas.min(2).to_string()),
+            ("offsets.topic.replication.factor", replicas.to_string()),
+            ("offsets.topic.num.partitions", "8".to_owned()),
+            ("transaction.state.log.replication.factor", replicas.to_string()),
+            ("transaction.state.log.min.isr", replicas.min(2).to_string()),
+            ("transaction.state.log.num.partitions", "8".to_owned()),
+            ("group.initial.rebalance.delay.ms", self.purpose.rebalance_delay().to_owned()),
+            // How late the broker notices that a transaction is open for too long; 10 s by default.
+            ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500".to_owned()),
+        ] {
+            // Writing to a string cannot fail.
+            let _written = writeln!(text, "{name}={value}");
+        }
+        text
+    }
 }
 
 impl Drop for Broker {
@@ -169,41 +311,4 @@ impl Drop for Broker {
             drop(process.wait());
         }
     }
-}
-
-fn configuration(folder: &Path, place: Place, all: &[Place]) -> String {
-    let voters: Vec<_> =
-        all.iter().map(|it| format!("{}@127.0.0.1:{}", it.id, it.controllers)).collect();
-    let replicas = all.len().min(3);
-    let mut text = String::new();
-    for (name, value) in [
-        ("process.roles", "broker,controller".to_owned()),
-        ("node.id", place.id.to_string()),
-        ("controller.quorum.voters", voters.join(",")),
-        ("controller.listener.names", "CONTROLLER".to_owned()),
-        ("inter.broker.listener.name", "CLIENTS".to_owned()),
-        (
-            "listeners",
-            format!(
-                "CLIENTS://127.0.0.1:{},CONTROLLER://127.0.0.1:{}",
-                place.clients, place.controllers
-            ),
-        ),
-        ("advertised.listeners", format!("CLIENTS://127.0.0.1:{}", place.clients)),
-        ("listener.security.protocol.map", "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned()),
-        ("log.dirs", folder.join("data").display().to_string()),
-        ("auto.create.topics.enable", "false".to_owned()),
-        ("default.replication.factor", replicas.to_string()),
-        ("min.insync.replicas", replicas.min(2).to_string()),
-        ("offsets.topic.replication.factor", replicas.to_string()),
-        ("offsets.topic.num.partitions", "8".to_owned()),
-        ("transaction.state.log.replication.factor", replicas.to_string()),
-        ("transaction.state.log.min.isr", replicas.min(2).to_string()),
-        ("transaction.state.log.num.partitions", "8".to_owned()),
-        ("group.initial.rebalance.delay.ms", "0".to_owned()),
-    ] {
-        // Writing to a string cannot fail.
-        let _written = writeln!(text, "{name}={value}");
-    }
-    text
 }

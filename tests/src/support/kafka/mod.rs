@@ -2,16 +2,27 @@
 //! folder and a process of its own, which a test may kill, freeze and start again.
 
 mod broker;
+mod certificates;
+mod guarded;
+mod operate;
+mod records;
+mod relay;
 mod tools;
+pub mod witness;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 pub use self::broker::Broker;
-use self::broker::Place;
+use self::broker::{Doors, Place, Purpose};
+pub use self::certificates::{Authority, Issued};
+pub use self::guarded::{Guarded, Right};
+pub use self::operate::{Lag, shared};
+pub use self::records::Producer;
 use super::component;
 
 /// A cluster. Its brokers are killed and its folder is removed when it is dropped.
@@ -31,14 +42,45 @@ impl Cluster {
     ///
     /// When Kafka was not fetched (`make kafka` does), or a broker does not start.
     pub fn start(count: u32) -> Result<Self> {
+        Self::start_with(count, &[])
+    }
+
+    /// The same, with `settings` of brokers beside the usual ones, or instead of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::start`].
+    pub fn start_with(count: u32, settings: &[(&str, &str)]) -> Result<Self> {
+        Self::start_for((Purpose::Tests, settings), count)
+    }
+
+    /// Starts one broker for measurements: its JVM has what an operator's has, and takes longer to
+    /// start. A request and its answer together take `delay` longer, as on a network.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::start`].
+    pub fn steady(delay: Duration) -> Result<Self> {
+        if delay.is_zero() {
+            return Self::start_for((Purpose::Measurements { relay: None }, &[]), 1);
+        }
+        let listener = TcpListener::bind(("127.0.0.1", 0)).context("find a free port")?;
+        let port = listener.local_addr()?.port();
+        let cluster = Self::start_for((Purpose::Measurements { relay: Some(port) }, &[]), 1)?;
+        let broker = cluster.brokers.first().context("a broker was started")?;
+        relay::start(listener, broker.port(), delay / 2)?;
+        Ok(cluster)
+    }
+
+    fn start_for(kind: (Purpose, &[(&str, &str)]), count: u32) -> Result<Self> {
         if !(1..=9).contains(&count) {
             bail!("a cluster of {count} brokers: 1 to 9 are possible");
         }
         let folder = tempfile::Builder::new().prefix("gristmill-kafka-").tempdir()?;
-        let places = places(count)?;
+        let places = places(count, kind.0)?;
         let mut brokers = Vec::new();
         for place in &places {
-            brokers.push(Broker::format(folder.path(), *place, &places)?);
+            brokers.push(Broker::format(folder.path(), *place, &places, kind)?);
         }
         for broker in &mut brokers {
             broker.launch()?;
@@ -54,6 +96,11 @@ impl Cluster {
         self.brokers.iter().map(Broker::address).collect::<Vec<_>>().join(",")
     }
 
+    /// Numbers of the brokers' processes that run.
+    pub fn processes(&self) -> impl Iterator<Item = u32> {
+        self.brokers.iter().filter_map(Broker::process)
+    }
+
     /// The broker of that `node.id`, from 1.
     ///
     /// # Errors
@@ -62,6 +109,16 @@ impl Cluster {
     pub fn broker(&mut self, id: u32) -> Result<&mut Broker> {
         let found = self.brokers.iter_mut().find(|broker| broker.id() == id);
         found.with_context(|| format!("no broker {id}"))
+    }
+
+    /// Where its broker asks who is there.
+    fn doors(&self) -> Option<Doors> {
+        self.brokers.first().and_then(Broker::doors)
+    }
+
+    /// Kills all brokers and leaves their folder where it is.
+    pub fn keep(self) -> PathBuf {
+        self.folder.keep()
     }
 
     /// The folder of all brokers: logs, data, configuration.
@@ -84,8 +141,8 @@ fn libs() -> Result<PathBuf> {
     Ok(libs)
 }
 
-/// Where the brokers will listen: two free ports each, held until all are chosen.
-fn places(count: u32) -> Result<Vec<Place>> {
+/// Where the brokers will listen: free ports, held until all are chosen.
+fn places(count: u32, purpose: Purpose) -> Result<Vec<Place>> {
     let mut held = Vec::new();
     let mut port = || -> Result<u16> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).context("find a free port")?;
@@ -93,5 +150,14 @@ fn places(count: u32) -> Result<Vec<Place>> {
         held.push(listener);
         Ok(port)
     };
-    (1..=count).map(|id| Ok(Place { id, clients: port()?, controllers: port()? })).collect()
+    let mut places = Vec::new();
+    for id in 1..=count {
+        let doors = match purpose {
+            Purpose::Guarded => Some(Doors { passwords: port()?, certificates: port()? }),
+            Purpose::Tests | Purpose::Measurements { .. } => None,
+        };
+        let (clients, brokers, controllers) = (port()?, port()?, port()?);
+        places.push(Place { id, clients, brokers, controllers, doors });
+    }
+    Ok(places)
 }

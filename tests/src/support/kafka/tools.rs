@@ -80,6 +80,17 @@ impl Cluster {
         Ok(())
     }
 
+    /// What the cluster says of a group: a line per partition it has committed offsets of.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn describe_group(&self, name: &str) -> Result<String> {
+        let bootstrap = self.bootstrap();
+        let arguments = ["--bootstrap-server", &bootstrap, "--describe", "--group", name];
+        run("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", &arguments)
+    }
+
     /// Records of a topic over all partitions: the sum of their end offsets.
     ///
     /// # Errors

@@ -244,18 +244,16 @@ plugins_dir = "plugins/${"
 fn what_a_later_release_brings() {
     let text = r#"[broker]
 kind = "kafka"
-bootstrap = "kafka:9092"
+brokers = ["kafka:9092"]
 [ceilings]
 http = ["https://api.example.com"]
 "#;
     check(
         &host_problems(text),
-        &expect![[r#"
-        gristmill.toml:2: [E0114] `kind = "kafka"` comes with release 0.2
-          write: `kind = "embedded"`
+        &expect![[r"
         gristmill.toml:5: [E0114] `http` comes with a later release
           write: `http = []`
-    "#]],
+    "]],
     );
 }
 
@@ -272,6 +270,27 @@ interval_min = "1s"
           write: `listen = "127.0.0.1:8080"`
         gristmill.toml:3: [E0122] `interval_min` of 1s is longer than `interval_max` of 100ms
           write: `interval_min = "100ms"`
+    "#]],
+    );
+}
+
+/// What was to be said is not known, so nothing is said against what is not written.
+#[test]
+fn a_misspelt_key_is_not_taken_for_a_missing_one() {
+    let text = r#"listen = "0.0.0.0:8080"
+[http]
+allow_anonymos = true
+[broker]
+kind = "kafka"
+broker = ["kafka:9092"]
+"#;
+    check(
+        &host_problems(text),
+        &expect![[r#"
+        gristmill.toml:3: [E0103] unknown key `allow_anonymos`
+          write: `allow_anonymous = true`
+        gristmill.toml:6: [E0103] unknown key `broker`
+          write: `brokers = ["kafka:9092"]`
     "#]],
     );
 }

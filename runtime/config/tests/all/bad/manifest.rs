@@ -1,7 +1,7 @@
 //! What is wrong with a manifest, by itself and against the host's ceilings.
 
 use expect_test::expect;
-use gristmill_config::{Ceilings, Problems, Secret, Source, manifest, read};
+use gristmill_config::{Ceilings, Problems, Secret, Source, host, manifest, read};
 
 use super::{check, env, manifest_problems, with};
 
@@ -299,6 +299,30 @@ fn files_that_cannot_be_read() {
         no/such/gristmill.toml:1: [E0124] read document: No such file or directory (os error 2)
         no/such/token:1: [E0124] read secret: No such file or directory (os error 2)
     "]],
+    );
+}
+
+#[test]
+fn what_would_change_twice_needs_effects_that_count_once() {
+    let broker = "[broker]\nkind = \"kafka\"\nbrokers = [\"kafka:9092\"]\n";
+    let ceilings = |guarantee: &str| {
+        let text = &format!("{broker}guarantee = \"{guarantee}\"\n");
+        host(&Source { name: "gristmill.toml", text }, &env).unwrap().ceilings
+    };
+    let text = "[[subscription]]\ntopics = [\"orders\"]\n[subscription.grants]\nstate = true\n\
+                timers = true\n";
+    let source = Source { name: "geo.toml", text };
+    let once = manifest(&source, &env, &ceilings("exactly-once"));
+    assert!(once.is_ok(), "{}", once.unwrap_err());
+    let problems = manifest(&source, &env, &ceilings("at-least-once")).unwrap_err();
+    check(
+        &problems,
+        &expect![[r#"
+            geo.toml:4: [E0118] `state` cannot be granted with the host's `guarantee = "at-least-once"`: after a crash it would change twice
+              write: `state = false`
+            geo.toml:5: [E0118] `timers` cannot be granted with the host's `guarantee = "at-least-once"`: after a crash it would change twice
+              write: `timers = false`
+        "#]],
     );
 }
 

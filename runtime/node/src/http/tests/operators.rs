@@ -157,6 +157,39 @@ async fn unknown_plugins_and_subscriptions_are_named() {
 }
 
 #[tokio::test]
+async fn the_embedded_broker_has_no_groups_and_no_growth() {
+    let world = World::new("");
+    for (method, path) in [
+        ("GET", "/api/v1/groups"),
+        ("GET", "/api/v1/groups/gristmill-geo"),
+        ("POST", "/api/v1/groups/gristmill-geo/reset"),
+    ] {
+        let answer = world.send(request(method, path, &[], r#"{"to":"latest"}"#)).await;
+        assert_eq!(answer.failure(), "409 E0427", "{method} {path}: {}", answer.text);
+        let hint = answer.json()["error"]["hint"].clone();
+        assert!(hint.as_str().unwrap().contains("kind = \"kafka\""), "{hint}");
+    }
+    for (body, expected) in [
+        ("", "400 E0415"),
+        (r#"{"to":"beginning"}"#, "400 E0416"),
+        (r#"{"to":{"offset":-1}}"#, "400 E0416"),
+        (r#"{"to":"latest","state":"forget"}"#, "400 E0416"),
+        (r#"{"to":"latest","partition":1}"#, "400 E0415"),
+        (r#"{"to":"latest","dryrun":true}"#, "400 E0416"),
+    ] {
+        let answer = world.post("/api/v1/groups/gristmill-geo/reset", &[], body).await;
+        assert_eq!(answer.failure(), expected, "{body}: {}", answer.text);
+    }
+    for (path, body, expected) in [
+        ("/api/v1/topics/orders/partitions", r#"{"partitions":8}"#, "409 E0428"),
+        ("/api/v1/topics/nowhere/partitions", r#"{"partitions":8}"#, "404 E0414"),
+        ("/api/v1/topics/orders/partitions", r#"{"partition":8}"#, "400 E0416"),
+    ] {
+        assert_eq!(world.post(path, &[], body).await.failure(), expected, "{path} {body}");
+    }
+}
+
+#[tokio::test]
 async fn the_description_has_every_route_and_no_other() {
     let document: Value = serde_json::from_str(openapi::DOCUMENT).unwrap();
     let mut described = BTreeSet::new();

@@ -1,0 +1,405 @@
+//! Makes one worker's effects true on Kafka, one checkpoint at a time: its records, its changelog
+//! and its offsets, in one transaction where each is to count once. Waits on a thread of its own,
+//! so that the worker never does. It never decides what belongs into a checkpoint.
+
+mod acknowledged;
+mod attempt;
+mod courier;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bytestring::ByteString;
+use gristmill_engine::Offset;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::producer::{Producer, ThreadedProducer};
+
+use self::acknowledged::Acknowledged;
+use self::attempt::{Failure, TooLarge};
+use self::courier::Courier;
+use crate::cluster::Cluster;
+use crate::error::{About, Cause, Error};
+use crate::group::{Group, Term};
+use crate::record::NewRecord;
+
+/// Longest wait for the broker to take offsets or the end of a transaction. Beyond it nobody can
+/// say what became of it, and the producer is given up (source: the contract, "Ambiguity").
+const END_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for one try of initialising a producer.
+const INIT_MAX: Duration = Duration::from_secs(10);
+/// Wait between two tries of initialising a producer.
+const INIT_PAUSE: Duration = Duration::from_millis(500);
+/// Times a producer may be fenced within [`FENCED_WITHIN`] before its id counts as taken by
+/// another live host. One's own time-outs do not count; a twin fences every time.
+const FENCED_MAX: usize = 3;
+const FENCED_WITHIN: Duration = Duration::from_mins(1);
+
+/// How often the effects of an event may count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Once: records, changelog and offsets of a checkpoint are one transaction.
+    ExactlyOnce,
+    /// Again after a crash: records are acknowledged first, then the changelog, then offsets.
+    AtLeastOnce,
+}
+
+/// Steps of a checkpoint, in order; for tests that end the process between two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Its records are handed over, and in a transaction the first group's offsets taken.
+    Begun,
+    /// The offsets of all groups are taken. Only in a transaction.
+    OffsetsSent,
+    /// Its records are, the changelog's too.
+    Written,
+    /// All of it counts.
+    Committed,
+}
+
+/// Called after each step of every checkpoint with the time it took, on the thread that waits for
+/// it.
+pub type Hook = Arc<dyn Fn(Step, Duration) + Send + Sync>;
+
+/// What is to become true: at once in a transaction, else in this order.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// Records to write, in order.
+    pub records: Vec<NewRecord>,
+    /// How many of them, from the first, are events. The others are the changelog's, which must
+    /// not say that an event was handled before what came of it is written.
+    pub events: usize,
+    /// Offsets to commit, by group.
+    pub offsets: Vec<GroupOffsets>,
+}
+
+/// Offsets of one group.
+#[derive(Debug)]
+pub struct GroupOffsets {
+    /// The group.
+    pub group: Arc<Group>,
+    /// Topic, partition, and the offset to go on from.
+    pub offsets: Vec<(ByteString, u32, Offset)>,
+    /// The numbers it is about, each with the term in which the work was begun: of another term
+    /// nothing is committed.
+    pub held: Vec<(u32, Term)>,
+}
+
+/// How a checkpoint ended. Without a transaction, "none of it is true" means that no offset is
+/// committed: some of the records may be written, and will be again.
+#[derive(Debug)]
+pub enum Ended {
+    /// All of it is true. Offsets of the records, in their order.
+    Committed(Vec<Offset>),
+    /// None of it is true, or nobody can say: whoever reads what is committed will know. The word
+    /// is for the metric of aborts.
+    Aborted(&'static str, Error),
+    /// None of it is true, because of one record that will never be taken.
+    Undeliverable(usize, Error),
+    /// None of it is true, and this producer can do nothing more.
+    Failed(Error),
+}
+
+/// Told how a transaction ended, on the thread that waits.
+pub type Done = Box<dyn FnOnce(Ended) + Send>;
+
+/// The transactions of one worker, one after the other.
+pub struct Committer {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    /// Set when nobody waits for the cluster any more.
+    is_closed: Arc<AtomicBool>,
+}
+
+type Job = (Transaction, Done);
+
+impl fmt::Debug for Committer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Committer").finish_non_exhaustive()
+    }
+}
+
+impl Committer {
+    /// Starts the thread. Where effects count once it initialises `id`, which ends whatever an
+    /// earlier life left open; it goes on trying while there is no broker.
+    ///
+    /// # Errors
+    ///
+    /// When the thread cannot be started.
+    pub fn start(
+        cluster: &Cluster,
+        id: &str,
+        guarantee: Guarantee,
+        hook: Hook,
+    ) -> Result<Self, Error> {
+        let (jobs, waiting) = channel();
+        let is_closed = Arc::new(AtomicBool::new(false));
+        let worker = Worker {
+            cluster: cluster.clone(),
+            id: id.to_owned(),
+            guarantee,
+            batch_bytes: cluster.settings().batch_bytes(),
+            producer: None,
+            courier: Courier::default(),
+            fenced: Vec::new(),
+            is_closed: Arc::clone(&is_closed),
+            hook,
+        };
+        let thread = thread::Builder::new()
+            .name("kafka-commit".to_owned())
+            .spawn(move || worker.run(&waiting))
+            .map_err(|error| other("start the thread of transactions", error.to_string()))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), is_closed })
+    }
+
+    /// Queues a transaction. It begins when the one before has ended.
+    pub fn commit(&self, transaction: Transaction, done: Done) {
+        let Some(jobs) = &self.jobs else { return };
+        if let Err(gone) = jobs.send((transaction, done)) {
+            let (_, done) = gone.0;
+            done(Ended::Failed(closed()));
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        self.is_closed.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!(target: "gristmill::kafka", "the thread of transactions panicked");
+        }
+    }
+}
+
+/// What the thread owns.
+struct Worker {
+    cluster: Cluster,
+    id: String,
+    guarantee: Guarantee,
+    /// Largest batch of several records: no larger than any topic takes that was met.
+    batch_bytes: u64,
+    /// None until one is initialised, and after one became uncertain.
+    producer: Option<Arc<ThreadedProducer<Acknowledged>>>,
+    courier: Courier,
+    /// When producers were fenced.
+    fenced: Vec<Instant>,
+    is_closed: Arc<AtomicBool>,
+    hook: Hook,
+}
+
+impl Worker {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        // What an earlier life left open keeps others from reading on: it ends at once.
+        if let Err(error) = self.ready() {
+            tracing::warn!(target: "gristmill::kafka", id = self.id, %error,
+                "initialise a producer");
+        }
+        while let Ok((transaction, done)) = jobs.recv() {
+            done(self.commit(&transaction));
+        }
+    }
+
+    fn commit(&mut self, transaction: &Transaction) -> Ended {
+        let (hook, guarantee) = (Arc::clone(&self.hook), self.guarantee);
+        let producer = match self.ready() {
+            Ok(producer) => Arc::clone(producer),
+            Err(error) => return Ended::Failed(error),
+        };
+        let mut since = Instant::now();
+        let step = |step| {
+            let now = Instant::now();
+            hook(step, now.duration_since(since));
+            since = now;
+        };
+        let began = Instant::now();
+        let tried = match guarantee {
+            Guarantee::ExactlyOnce => {
+                attempt::transact((&producer, &mut self.courier), transaction, step)
+            }
+            Guarantee::AtLeastOnce => attempt::write(&producer, transaction, step),
+        };
+        // One that is made anew ends first.
+        drop(producer);
+        match tried {
+            Ok(offsets) => Ended::Committed(offsets),
+            Err(failure) => {
+                let failure = self.traced(failure, &transaction.records);
+                self.recover(failure, began.elapsed())
+            }
+        }
+    }
+
+    /// The same failure, with the record that it is about where that can be found out.
+    fn traced(&self, mut failure: Failure, records: &[NewRecord]) -> Failure {
+        if let Failure::Denied(..) = failure {
+            failure = self.denied(records).unwrap_or(failure);
+        }
+        if let Failure::Record(index, Error::Unauthorised { .. }) = &failure
+            && let Some(record) = records.get(*index)
+        {
+            self.cluster.limits().deny(&record.topic);
+        }
+        failure
+    }
+
+    /// Brings the producer back to where it can be used, or gives it up. What failed has taken
+    /// `time`.
+    fn recover(&mut self, failure: Failure, time: Duration) -> Ended {
+        match failure {
+            Failure::Abort(reason, error) | Failure::Denied(reason, error) => {
+                self.abort();
+                self.settled(Ended::Aborted(reason, error))
+            }
+            Failure::Record(index, error) => self.give_up(index, error),
+            Failure::TooLarge(TooLarge { index, topic, together, error }) => {
+                if self.is_of_batch(&topic, together) {
+                    return self.renew("batch", error);
+                }
+                self.give_up(index, error)
+            }
+            Failure::Reset(reason, error) => self.renew(reason, error),
+            Failure::Over(error) => self.renew("write", error),
+            Failure::Fenced(error) => {
+                if self.is_taken(time) {
+                    return Ended::Failed(error);
+                }
+                self.renew("fenced", error)
+            }
+        }
+    }
+
+    /// Whether another live host seems to have this one's id, which was just fenced in a
+    /// transaction of this age. One that outlived its time-out was fenced by the coordinator,
+    /// which happens as often as brokers are away for so long.
+    fn is_taken(&mut self, age: Duration) -> bool {
+        if age >= Duration::from_millis(self.cluster.settings().transaction_timeout.0) {
+            return false;
+        }
+        self.fenced.retain(|at| at.elapsed() < FENCED_WITHIN);
+        self.fenced.push(Instant::now());
+        self.fenced.len() >= FENCED_MAX
+    }
+
+    /// A broker refuses a batch of records as a whole, and says it of each of them. Whether it
+    /// did here, so that none of them need be too large: batches are kept below what the topic
+    /// takes from now on. A record that is larger is in a batch of its own then.
+    fn is_of_batch(&mut self, topic: &str, together: usize) -> bool {
+        let takes = self.cluster.configs(topic).ok();
+        let takes = takes.as_ref().and_then(attempt::largest_batch);
+        if let Some(bytes) = takes {
+            self.cluster.limits().note(topic, bytes);
+        }
+        // Less an eighth, for what the protocol and a compression that does not pay add. Where
+        // nobody says how much it is, it is found out by trying.
+        let most = takes.map_or(self.batch_bytes / 2, |bytes| bytes.saturating_sub(bytes / 8));
+        let most = most.max(1);
+        if together <= 1 || self.batch_bytes <= most {
+            return false;
+        }
+        tracing::info!(target: "gristmill::kafka", id = self.id, topic, batch_bytes = most,
+            "a topic takes no batches as large as these; they are made smaller");
+        self.batch_bytes = most;
+        true
+    }
+
+    /// The first of these records whose topic this user may not write. A transaction that is
+    /// denied one says of none of its records that it is this one.
+    fn denied(&self, records: &[NewRecord]) -> Option<Failure> {
+        let mut may = BTreeMap::new();
+        let index = records.iter().position(|record| {
+            let topic = &*record.topic;
+            // Where nobody says, it is none of these.
+            !*may.entry(topic).or_insert_with(|| self.cluster.may_write(topic).unwrap_or(true))
+        })?;
+        let topic = &*records.get(index)?.topic;
+        let doing = format!("write to topic \"{topic}\"");
+        let error = Error::of_code(doing, Code::TopicAuthorizationFailed, About::Topic(topic));
+        Some(Failure::Record(index, error))
+    }
+
+    /// One record will never be taken. The producer goes too: after a refusal the library's
+    /// numbers of records are not the broker's any more, and the next transaction would fail.
+    fn give_up(&mut self, index: usize, error: Error) -> Ended {
+        self.abort();
+        self.producer = None;
+        self.settled(Ended::Undeliverable(index, error))
+    }
+
+    /// Makes the producer anew, which settles whatever the old one left open: until then nobody
+    /// can read what is committed.
+    fn renew(&mut self, reason: &'static str, error: Error) -> Ended {
+        self.producer = None;
+        self.settled(Ended::Aborted(reason, error))
+    }
+
+    /// How it ended, once there is a producer again.
+    fn settled(&mut self, ended: Ended) -> Ended {
+        match self.ready() {
+            Ok(_) => ended,
+            Err(error) => Ended::Failed(error),
+        }
+    }
+
+    /// Aborts the open transaction; a producer that cannot is given up, and its successor does.
+    fn abort(&mut self) {
+        let Some(producer) = &self.producer else { return };
+        if self.guarantee == Guarantee::AtLeastOnce {
+            return;
+        }
+        if let Err(error) = producer.abort_transaction(END_MAX) {
+            tracing::debug!(target: "gristmill::kafka", id = self.id, %error,
+                "a transaction cannot be aborted: its producer is made anew");
+            self.producer = None;
+        }
+    }
+
+    /// The producer, initialised. Tries until there is a broker.
+    fn ready(&mut self) -> Result<&Arc<ThreadedProducer<Acknowledged>>, Error> {
+        while self.producer.is_none() {
+            match self.initialise() {
+                Ok(producer) => self.producer = Some(Arc::new(producer)),
+                Err(error) if error.is_retriable() && !self.is_closed.load(Ordering::Acquire) => {
+                    tracing::debug!(target: "gristmill::kafka", id = self.id, %error,
+                        "initialise a producer");
+                    thread::sleep(INIT_PAUSE);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.producer.as_ref().ok_or_else(closed)
+    }
+
+    fn initialise(&self) -> Result<ThreadedProducer<Acknowledged>, Error> {
+        let doing = "initialise a producer";
+        let context = Acknowledged::new(self.cluster.context(&self.id));
+        let failed = |error| Error::of(doing, &error, About::Transaction(&self.id));
+        let settings = self.cluster.settings();
+        let mut config = match self.guarantee {
+            Guarantee::ExactlyOnce => settings.transactional(&self.id),
+            Guarantee::AtLeastOnce => settings.writer(),
+        };
+        config.set("batch.size", self.batch_bytes.to_string());
+        let producer =
+            ThreadedProducer::from_config_and_context(&config, context).map_err(failed)?;
+        if self.guarantee == Guarantee::ExactlyOnce {
+            producer.init_transactions(INIT_MAX).map_err(failed)?;
+        }
+        Ok(producer)
+    }
+}
+
+fn other(doing: impl Into<String>, cause: impl Into<String>) -> Error {
+    Error::Other { doing: doing.into(), source: Cause::new(cause) }
+}
+
+fn closed() -> Error {
+    other("commit a checkpoint", "its producer is closed")
+}

@@ -1,0 +1,251 @@
+//! Brings a partition's state up to date before it is read: what its changelog has that the store
+//! has not, and where the group stands. It waits, on a thread that may, and decides nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant as Moment};
+
+use bytestring::ByteString;
+use gristmill_engine::{Bytes as Size, Offset, TopicId};
+use gristmill_kafka::{Cluster, Group, ReadLimit, Record};
+use gristmill_store::{Batch, Bounds, Change, Cleared, Scope, changelog};
+
+use super::standing::Standing;
+use crate::binding::Binding;
+use crate::broker::{Error, Failed, Kafka};
+use crate::shared::Shared;
+
+/// Longest wait for one answer of the cluster.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Pause between two looks at what does not change by asking: an open transaction, a broker that
+/// is away.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The same where a human must change something first.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// Records read from a changelog in one step.
+const STEP_EVENTS: u32 = 10_000;
+/// Bytes of them.
+const STEP_BYTES: Size = Size::mib(8);
+/// A cache older than this is not trusted: deletions may have left the changelog since, half of
+/// Kafka's default of `delete.retention.ms` (source: the contract, "Restore").
+const CACHE_AGE_MAX_MS: u64 = 12 * 3_600_000;
+/// A restore that takes longer says how far it is.
+const TELL_AFTER: Duration = Duration::from_secs(2);
+
+/// What is known of a partition when it can be read.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// Where it stands in its changelog.
+    pub(super) standing: Standing,
+    /// Per topic of the subscription that has the partition.
+    pub(super) found: Vec<Found>,
+}
+
+/// Where one topic's partition begins and ends, and what the group has committed of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) topic: TopicId,
+    pub(super) bounds: Bounds,
+    pub(super) committed: Option<Offset>,
+}
+
+/// What is taken over, by whom.
+pub(super) struct Takeover {
+    pub(super) shared: Arc<Shared>,
+    pub(super) group: Arc<Group>,
+    pub(super) binding: Arc<Binding>,
+    pub(super) scope: Scope,
+    /// Set when nobody wants it any more.
+    pub(super) is_cancelled: Arc<AtomicBool>,
+}
+
+impl Takeover {
+    /// Does it, however long the cluster takes. `None` when nobody wants it any more.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub(super) fn run(&self) -> Result<Option<Ready>, Failed> {
+        let mut has_told = false;
+        while !self.is_cancelled() {
+            match self.attempt() {
+                Err(Failed::Kafka(error)) => {
+                    if !has_told {
+                        tracing::warn!(code = error.code(), subscription = %self.binding.name,
+                            partition = self.scope.partition.0, %error,
+                            "a partition's state cannot be restored yet; trying again");
+                        has_told = true;
+                    }
+                    // What is refused, or is not there, may be granted, or come.
+                    thread::sleep(if error.is_retriable() { PAUSE } else { REFUSED_PAUSE });
+                }
+                ended => return ended,
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Relaxed)
+    }
+
+    fn attempt(&self) -> Result<Option<Ready>, Failed> {
+        let Some(kafka) = self.shared.broker.kafka() else { return Ok(None) };
+        let number = self.scope.partition.0;
+        let sources = self.binding.sources.iter().filter(|source| number < source.partitions);
+        let names: Vec<(ByteString, u32)> =
+            sources.clone().map(|source| (source.name.clone(), number)).collect();
+        // First what is committed, once nothing is undecided: the changelog holds at least that
+        // much when its present end is settled.
+        let committed = self.group.committed(&names, ANSWER_MAX)?;
+        let Some(standing) = self.restore(kafka)? else { return Ok(None) };
+        let mut found = Vec::new();
+        for (source, committed) in sources.zip(committed) {
+            let bounds = self.shared.broker.bounds(source.topic, self.scope.partition)?;
+            // What lies beyond the end was committed of a topic of this name that is gone.
+            let committed = committed.filter(|offset| *offset <= bounds.end);
+            found.push(Found { topic: source.topic, bounds, committed });
+        }
+        Ok(Some(Ready { standing, found }))
+    }
+
+    /// Takes over into the store what the changelog has that it has not.
+    fn restore(&self, kafka: &Kafka) -> Result<Option<Standing>, Failed> {
+        let Some(name) = &self.binding.changelog else { return Ok(Some(Standing::default())) };
+        let number = self.scope.partition.0;
+        let topic = self.shared.broker.topic(name);
+        let topic = topic
+            .ok_or_else(|| gristmill_kafka::Error::TopicUnknown { topic: name.to_string() })?;
+        let end = kafka.cluster().high_watermark(name, number)?;
+        let Some(start) = self.wait_settled(kafka.cluster(), name, end)? else {
+            return Ok(None);
+        };
+        let mut standing = self.known(topic.id, (start, end))?;
+        let mut told = Progress::new(standing.next, end.0);
+        loop {
+            let limit = ReadLimit { events: STEP_EVENTS, bytes: STEP_BYTES };
+            let from = Offset(standing.next);
+            let read = kafka.reader().read((name, number), from, limit, Duration::ZERO)?;
+            let Some(last) = read.last().map(|record| record.offset) else { break };
+            self.take_over(&mut standing, read, last)?;
+            told.tell(&self.binding.name, number, standing.next);
+            if self.is_cancelled() {
+                return Ok(None);
+            }
+        }
+        standing.next = standing.next.max(end.0);
+        Ok(Some(standing))
+    }
+
+    /// Waits until every transaction that had written below `end` has ended. The partition's
+    /// first offset, or `None` when nobody wants it any more.
+    fn wait_settled(
+        &self,
+        cluster: &Cluster,
+        name: &str,
+        end: Offset,
+    ) -> Result<Option<Offset>, Failed> {
+        while !self.is_cancelled() {
+            let (start, stable) = cluster.bounds(name, self.scope.partition.0)?;
+            if stable >= end {
+                return Ok(Some(start));
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(None)
+    }
+
+    /// Where the store stands; where it cannot be trusted it is emptied first.
+    fn known(&self, topic: TopicId, (start, end): (Offset, Offset)) -> Result<Standing, Failed> {
+        let now = self.shared.clock.now();
+        let text = self.shared.store.document(&Standing::document(self.scope));
+        let text = text.map_err(Error::from)?;
+        let known = text.and_then(|text| Standing::read(&text)).filter(|known| {
+            let is_young = now.0.saturating_sub(known.at_ms) <= CACHE_AGE_MAX_MS;
+            known.topic == topic.0
+                && (known.next >= start.0 || start.0 == 0)
+                && known.next <= end.0
+                && is_young
+        });
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let fresh = Standing::begin(topic, start, now);
+        let all = Cleared { state: true, marks: true, progress: true, timers: true, parked: true };
+        let clear = Change::SubscriptionClear {
+            subscription: self.scope.subscription,
+            partition: Some(self.scope.partition),
+            what: all,
+        };
+        self.write(vec![clear, self.noted(&fresh)])?;
+        Ok(fresh)
+    }
+
+    fn take_over(
+        &self,
+        standing: &mut Standing,
+        records: Vec<Record>,
+        last: Offset,
+    ) -> Result<(), Failed> {
+        self.shared.metrics.restored(&self.binding.name, records.len());
+        let mut changes = Vec::new();
+        for record in records {
+            let key = record.key.unwrap_or_default();
+            match (changelog::mark_batch(&key), &record.payload) {
+                (Some(sequence), Some(marks)) => {
+                    let at = changelog::mark_batch_at(marks).map_err(Error::from)?;
+                    standing.note_marks(sequence, at);
+                }
+                (Some(sequence), None) => standing.pass_marks(sequence),
+                (None, _) => {}
+            }
+            let decoded = changelog::decode(self.scope, &key, record.payload);
+            changes.extend(decoded.map_err(Error::from)?);
+        }
+        standing.next = last.next().0;
+        standing.at_ms = self.shared.clock.now().0;
+        changes.push(self.noted(standing));
+        self.write(changes)
+    }
+
+    fn noted(&self, standing: &Standing) -> Change {
+        Change::Document { name: Standing::document(self.scope), value: Some(standing.to_bytes()) }
+    }
+
+    fn write(&self, changes: Vec<Change>) -> Result<(), Failed> {
+        let written = self.shared.write_store(Batch { changes, ..Batch::default() });
+        written.map(drop).map_err(Failed::from)
+    }
+}
+
+/// Tells how far a restore is that takes long.
+struct Progress {
+    began: Moment,
+    told: Moment,
+    from: u64,
+    end: u64,
+}
+
+impl Progress {
+    fn new(from: u64, end: u64) -> Self {
+        let now = Moment::now();
+        Self { began: now, told: now, from, end }
+    }
+
+    fn tell(&mut self, subscription: &str, partition: u32, at: u64) {
+        if self.told.elapsed() < TELL_AFTER {
+            return;
+        }
+        self.told = Moment::now();
+        let (done, all) = (at.saturating_sub(self.from), self.end.saturating_sub(self.from));
+        tracing::info!(
+            subscription,
+            partition,
+            done,
+            all,
+            seconds = self.began.elapsed().as_secs(),
+            "restoring state from the changelog"
+        );
+    }
+}
