@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    HostConfig, Manifest, Place, Problem, Problems, Severity, SubscriptionConfig, problem::code,
-    suggest,
+    HostConfig, Manifest, Place, Problem, Problems, Severity, SubscriptionConfig, TopicSelector,
+    problem::code, suggest, walk::value::string,
 };
 
 /// Holds manifests against the host's configuration and against each other.
@@ -35,7 +35,8 @@ fn known(host: &HostConfig, manifests: &[Manifest], existing: &[String]) -> BTre
     let declared = host.topics.declared.keys().chain(existing).cloned();
     let subscriptions = manifests.iter().flat_map(|manifest| &manifest.subscriptions);
     let dead = subscriptions.flat_map(|subscription| {
-        subscription.topics.iter().filter_map(|topic| subscription.dead_letter_topic(topic))
+        let named = subscription.topics.iter().filter_map(TopicSelector::name);
+        named.filter_map(|topic| subscription.dead_letter_topic(topic))
     });
     declared.chain(dead).collect()
 }
@@ -78,15 +79,19 @@ impl<'a> Check<'a> {
 
     /// Topics that are read exist, or may come to exist.
     fn topics(&mut self, manifest: &Manifest, subscription: &SubscriptionConfig) {
-        for (topic, place) in subscription.topics.iter().zip(&subscription.places.topics) {
+        for (selector, place) in subscription.topics.iter().zip(&subscription.places.topics) {
+            let Some(topic) = selector.name() else {
+                self.expression(manifest, selector, *place);
+                continue;
+            };
             if self.known.contains(topic) {
                 continue;
             }
             let near = self.nearest(topic);
             let (hint, instead) = if let Some(near) = near {
-                let names = subscription.topics.iter();
-                let names = names.map(|name| if name == topic { near } else { name.as_str() });
-                let quoted: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
+                let written = subscription.topics.iter().map(TopicSelector::as_str);
+                let names = written.map(|name| if name == topic { near } else { name });
+                let quoted: Vec<String> = names.map(string).collect();
                 (format!("; \"{near}\" exists"), format!("topics = [{}]", quoted.join(", ")))
             } else {
                 let hint = format!("; declare it in {}", self.host.file);
@@ -101,6 +106,16 @@ impl<'a> Check<'a> {
             let what = (severity, code::UNKNOWN_TOPIC, reason);
             self.add(&manifest.file, *place, what, Some(instead));
         }
+    }
+
+    /// An expression matches something, or may come to: it is no mistake that it does not yet.
+    fn expression(&mut self, manifest: &Manifest, selector: &TopicSelector, place: Place) {
+        if self.known.iter().any(|topic| selector.selects(topic)) {
+            return;
+        }
+        let reason = format!("no topic is known that `{selector}` matches");
+        let what = (Severity::Warning, code::UNKNOWN_TOPIC, reason);
+        self.add(&manifest.file, place, what, None);
     }
 
     /// Grants reach a topic. With topics created on publish, any topic may come to exist.
@@ -128,10 +143,13 @@ impl<'a> Check<'a> {
         if !subscription.stateful() {
             return;
         }
-        let declared = |topic: &String| {
-            self.host.topics.declared.get(topic).map(|config| (topic.clone(), config.partitions))
-        };
-        let counts: Vec<_> = subscription.topics.iter().filter_map(declared).collect();
+        let declared = self.host.topics.declared.iter();
+        let mut counts: Vec<_> = declared
+            .filter(|(topic, _)| subscription.reads(topic))
+            .map(|(topic, config)| (topic, config.partitions))
+            .collect();
+        let written = |topic: &str| subscription.topics.iter().position(|it| it.selects(topic));
+        counts.sort_by_key(|(topic, _)| written(topic));
         let Some((first, partitions)) = counts.first() else { return };
         let Some((other, others)) = counts.iter().find(|(_, count)| count != partitions) else {
             return;
@@ -141,8 +159,7 @@ impl<'a> Check<'a> {
              has {partitions}, \"{other}\" has {others}",
             self.host.file
         );
-        let at = subscription.topics.iter().position(|topic| topic == other);
-        let place = at.and_then(|at| subscription.places.topics.get(at)).copied();
+        let place = written(other).and_then(|at| subscription.places.topics.get(at)).copied();
         let place = place.unwrap_or(subscription.place());
         let instead = format!("partitions = {}", partitions.max(others));
         self.error(&manifest.file, place, (code::UNEQUAL_PARTITIONS, reason), Some(instead));

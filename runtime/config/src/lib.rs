@@ -20,6 +20,7 @@ pub mod read;
 mod reference;
 mod report;
 mod schema;
+mod selector;
 mod subscription;
 mod suggest;
 mod syntax;
@@ -39,6 +40,7 @@ pub use manifest::Manifest;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use reference::reference;
 pub use schema::{host_schema, manifest_schema};
+pub use selector::{TopicExpression, TopicSelector};
 pub use subscription::{
     Clock, DeadLetter, Envelope, Fields, Filter, Format, Grants, Limits, Start, SubscriptionConfig,
 };

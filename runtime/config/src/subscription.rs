@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use gristmill_engine::{Bytes, Millis, Policy};
 
-use crate::{Glob, Place, Pointer, Secret};
+use crate::{Glob, Place, Pointer, Secret, TopicSelector};
 
 /// One subscription, checked. Defaults are in `docs/configuration.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct SubscriptionConfig {
     pub name: String,
     /// Whether it runs; otherwise it is known and paused.
     pub enabled: bool,
-    /// Topics it reads, 1 to 64, distinct.
-    pub topics: Vec<String>,
+    /// What it reads, 1 to 64, distinct.
+    pub topics: Vec<TopicSelector>,
     /// How its events are wrapped.
     pub envelope: Envelope,
     /// Which events are the handler's.
@@ -59,10 +59,32 @@ impl SubscriptionConfig {
         self.policy.stateful
     }
 
+    /// Whether it reads `topic`: one that is named, or that an expression matches and that does
+    /// not hold its own dead letters.
+    pub fn reads(&self, topic: &str) -> bool {
+        let selected = |one: &TopicSelector| {
+            one.selects(topic) && (one.name().is_some() || !self.fills(topic))
+        };
+        self.topics.iter().any(selected)
+    }
+
+    /// Whether dead letters of some topic of it would go to `topic`.
+    fn fills(&self, topic: &str) -> bool {
+        match &self.dead_letter {
+            DeadLetter::Default => topic.ends_with(&self.dead_letter_suffix()),
+            DeadLetter::Topic(own) => own == topic,
+            DeadLetter::None => false,
+        }
+    }
+
+    fn dead_letter_suffix(&self) -> String {
+        format!(".{}.dlq", self.name)
+    }
+
     /// Topic of the dead letters of `source`, unless it has none.
     pub fn dead_letter_topic(&self, source: &str) -> Option<String> {
         match &self.dead_letter {
-            DeadLetter::Default => Some(format!("{source}.{}.dlq", self.name)),
+            DeadLetter::Default => Some(format!("{source}{}", self.dead_letter_suffix())),
             DeadLetter::Topic(topic) => Some(topic.clone()),
             DeadLetter::None => None,
         }

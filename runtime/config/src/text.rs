@@ -3,7 +3,10 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
-use crate::{GroupTemplate, Pointer, broker, problem::code};
+use crate::{
+    GroupTemplate, Pointer, broker, problem::code,
+    selector::TopicSelector,
+};
 
 /// What a string must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub(crate) enum Text {
     Name,
     /// A topic's name.
     Topic,
+    /// A topic's name, or a regular expression of such names.
+    TopicSelector,
     /// A pattern of topics.
     TopicPattern,
     /// A pattern of types.
@@ -74,7 +79,7 @@ impl Text {
         }
         let code = match self {
             Self::Name | Self::Header | Self::Property => code::BAD_NAME,
-            Self::Topic => code::BAD_TOPIC,
+            Self::Topic | Self::TopicSelector => code::BAD_TOPIC,
             Self::Any
             | Self::TopicPattern
             | Self::TypePattern
@@ -87,9 +92,25 @@ impl Text {
             | Self::Group
             | Self::Prefix => code::MALFORMED,
         };
-        let reason = format!("\"{}\" is not {}", shortened(text), self.describe());
+        let reason = format!("\"{}\" is {}", shortened(text), self.misfit(text));
         let instead = self.mend(text).filter(|mended| self.holds(mended));
         Err(Misfit { code, reason, instead })
+    }
+
+    /// What a text is that is not one, for "… is".
+    fn misfit(self, text: &str) -> String {
+        match self {
+            Self::TopicSelector if self.is_expression(text) => {
+                let cause = TopicSelector::new(text).err().unwrap_or_default();
+                format!("no regular expression: {cause}")
+            }
+            Self::TopicSelector => Self::Topic.misfit(text),
+            _ => format!("not {}", self.describe()),
+        }
+    }
+
+    fn is_expression(self, text: &str) -> bool {
+        self == Self::TopicSelector && text.starts_with('^')
     }
 
     fn holds(self, text: &str) -> bool {
@@ -97,6 +118,8 @@ impl Text {
             Self::Any => true,
             Self::Name => fits(text, NAME_MAX, is_name),
             Self::Topic => fits(text, TOPIC_MAX, is_topic) && text != "." && text != "..",
+            Self::TopicSelector if self.is_expression(text) => TopicSelector::new(text).is_ok(),
+            Self::TopicSelector => Self::Topic.holds(text),
             Self::TopicPattern => fits(text, TOPIC_MAX, |c| is_topic(c) || c == '*'),
             Self::TypePattern | Self::Path => !text.is_empty(),
             Self::Pointer => Pointer::new(text).is_some(),
@@ -129,6 +152,11 @@ impl Text {
             Self::Topic => {
                 "a topic name: 1 to 249 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, not `.` or `..`"
             }
+            Self::TopicSelector => {
+                "a topic name (1 to 249 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, not `.` or \
+                 `..`), or a regular expression of such names, which begins with `^` and has up \
+                 to 512 characters"
+            }
             Self::TopicPattern => {
                 "a topic pattern: a topic name in which `*` stands for any run of characters"
             }
@@ -157,6 +185,7 @@ impl Text {
         match self {
             Self::Name => Some("[a-z0-9-]{1,64}"),
             Self::Topic => Some("[a-zA-Z0-9._-]{1,249}"),
+            Self::TopicSelector => Some(r"([a-zA-Z0-9._-]{1,249}|\^.{0,511})"),
             Self::TopicPattern => Some("[a-zA-Z0-9._*-]{1,249}"),
             Self::Pointer => Some("/.*"),
             Self::PointerOrNone => Some("(none|/.*)"),
@@ -174,7 +203,7 @@ impl Text {
         match self {
             Self::Any => "value",
             Self::Name | Self::Prefix => "gristmill",
-            Self::Topic => "orders",
+            Self::Topic | Self::TopicSelector => "orders",
             Self::TopicPattern | Self::TypePattern => "orders.*",
             Self::Pointer | Self::PointerOrNone => "/id",
             Self::Address => "127.0.0.1:8080",
@@ -198,7 +227,11 @@ impl Text {
                 let mended = text.trim().to_lowercase();
                 Some(mended.chars().map(|c| if is_name(c) { c } else { '-' }).take(64).collect())
             }
-            Self::Topic => replaced(is_topic, TOPIC_MAX),
+            Self::TopicSelector if text.contains('*') && !self.is_expression(text) => {
+                Some(format!("^{}", text.trim().replace('.', r"\.").replace('*', ".*")))
+            }
+            Self::TopicSelector if self.is_expression(text) => None,
+            Self::Topic | Self::TopicSelector => replaced(is_topic, TOPIC_MAX),
             Self::TopicPattern => replaced(|c| is_topic(c) || c == '*', TOPIC_MAX),
             Self::Pointer | Self::PointerOrNone => {
                 let path = text.trim_start_matches("$.").trim_start_matches('.');

@@ -31,6 +31,8 @@ pub(crate) struct Binding {
     pub(crate) rules: EnvelopeRules,
     /// The topics it reads, the internal redrive topic last.
     pub(crate) sources: Vec<Source>,
+    /// Topics of the version before in this process, with the partitions they had.
+    pub(crate) before: Vec<(TopicId, u32)>,
     /// The consumer group it is read in, or would be.
     pub(crate) group: String,
     /// The topic its state is kept in, when topics live in a cluster.
@@ -56,6 +58,8 @@ pub(crate) struct Source {
     pub(crate) partitions: u32,
     /// Where events given up on go; `None` with `dead_letter = false`.
     pub(crate) dead_letters: Option<DeadLetters>,
+    /// Whether an expression selects it, and not its name.
+    pub(crate) is_matched: bool,
     /// True for the subscription's own redrive topic.
     pub(crate) is_redrive: bool,
 }
@@ -78,6 +82,19 @@ impl Binding {
     /// How many partition numbers its topics have.
     pub(crate) fn partitions(&self) -> u32 {
         self.sources.iter().map(|source| source.partitions).max().unwrap_or(0)
+    }
+
+    /// Whether a partition came while the subscription was there to read it: then all of it is
+    /// read, whatever `start` says. `is_read` tells whether other topics were read at its number.
+    pub(crate) fn came_later(
+        &self,
+        source: &Source,
+        partition: PartitionId,
+        is_read: bool,
+    ) -> bool {
+        let had = self.before.iter().find(|(topic, _)| *topic == source.topic);
+        let has_grown = had.is_some_and(|(_, partitions)| partition.0 >= *partitions);
+        has_grown || (source.is_matched && is_read)
     }
 
     /// The partition numbers that fall to worker `index` of `workers`. One number of every topic

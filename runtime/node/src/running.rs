@@ -455,12 +455,12 @@ async fn watch_topics(host: Host) {
 
 /// Looks once, and lets plugins be bound anew where topics changed under them.
 fn look_at_topics(shared: &Shared) {
-    match shared.broker.kafka().map_or(Ok(Vec::new()), Kafka::look) {
-        Ok(changed) if changed.is_empty() => {}
-        Ok(changed) => shared.tell_supervisor(Inbox::TopicsChanged(changed)),
-        Err(error) => {
-            tracing::debug!(code = error.code(), %error, "look at the cluster's topics");
-        }
+    let Some(kafka) = shared.broker.kafka() else { return };
+    if let Err(error) = kafka.look() {
+        tracing::debug!(code = error.code(), %error, "look at the cluster's topics");
+    }
+    if kafka.take_changed() {
+        shared.tell_supervisor(Inbox::TopicsChanged);
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn ensure(shared: &Shared, wanted: TopicSpec) -> Result<Topic, broker
     if let Some(topic) = shared.broker.topic(&name) {
         return Ok(topic);
     }
-    match shared.broker.create_topic(wanted) {
+    match create(shared, wanted) {
         // Somebody else was quicker.
         Err(broker::Error::Store(StoreError::TopicExists { .. })) => shared
             .broker
@@ -103,6 +103,20 @@ pub(crate) fn ensure(shared: &Shared, wanted: TopicSpec) -> Result<Topic, broker
     }
 }
 
+/// Makes a topic, and has what waits for it look again. Waits.
+pub(crate) fn create(shared: &Shared, wanted: TopicSpec) -> Result<Topic, broker::Error> {
+    let topic = shared.broker.create_topic(wanted)?;
+    shared.tell_supervisor(Inbox::TopicsChanged);
+    Ok(topic)
+}
+
+/// Deletes a topic, and has what reads it bound anew. Waits.
+pub(crate) fn delete(shared: &Shared, name: &str) -> Result<(), broker::Error> {
+    shared.broker.delete_topic(name)?;
+    shared.tell_supervisor(Inbox::TopicsChanged);
+    Ok(())
+}
+
 /// Gives a topic of a cluster more partitions, and has what reads it bound anew. Waits. The same
 /// again finishes what was interrupted.
 pub(crate) fn grow(
@@ -112,7 +126,7 @@ pub(crate) fn grow(
     partitions: u32,
 ) -> Result<Topic, broker::Error> {
     kafka.grow(&topic.name, partitions)?;
-    shared.tell_supervisor(Inbox::TopicsChanged(vec![topic.name.clone()]));
+    shared.tell_supervisor(Inbox::TopicsChanged);
     Ok(shared.broker.topic(&topic.name).unwrap_or(topic))
 }
 

@@ -239,3 +239,41 @@ fn a_restart_does_not_compile_again() -> Result<()> {
     assert_eq!(compiled(&home)?, before);
     Ok(())
 }
+
+#[test]
+fn topics_that_an_expression_matches_are_read_as_they_come() -> Result<()> {
+    let home = Home::new(&binary("debug"), &CONFIG.replace("[topics.in]\n", ""))?;
+    let manifest = MANIFEST.replace("[\"in\"]", "['^in-.*']\nstart = \"latest\"");
+    home.put("tally.toml", manifest.as_bytes())?;
+    home.put("tally.wasm", &guest("tally")?)?;
+    let mut host = home.start(&[])?;
+    let client = host.listens()?;
+    let error = |it: &Value| it["error"].as_str().unwrap_or_default().to_owned();
+    let refused = when(&client, "tally", |it| !it["error"].is_null())?;
+    assert!(error(&refused).contains("no topic matches `^in-.*`"), "{refused}");
+
+    client.send("/topics", &json!({"name": "in-a", "partitions": 2}))?;
+    when(&client, "tally", |it| it["state"] == "running" && it["error"].is_null())?;
+    for (topic, id) in [("in-a", "first"), ("in-b", "second"), ("in-c", "third")] {
+        if topic != "in-a" {
+            client.send("/topics", &json!({"name": topic, "partitions": 2}))?;
+        }
+        // Nobody waits until the topic is read: it is read from its beginning.
+        client.send(&format!("/topics/{topic}?key=k"), &json!({"id": id}))?;
+        client.send(&format!("/topics/{topic}?key=k"), &json!({"id": "bad", "poison": true}))?;
+        let seen = wait::until(PATIENCE, || {
+            let out = client.topic("out")?;
+            Ok(out.iter().flatten().any(|it| it.payload["id"] == id).then_some(()))
+        })?;
+        seen.with_context(|| format!("nothing came of {id}: {}", host.tail()))?;
+    }
+    let letters = wait::until(PATIENCE, || {
+        let dead = client.topic("in-a.tally.dlq")?;
+        Ok((dead.iter().flatten().count() == 1).then_some(()))
+    })?;
+    letters.context("the dead letter of in-a")?;
+    let topics = client.topics()?;
+    assert!(topics.iter().all(|it| !it.contains("dlq.tally")), "{topics:?}");
+    assert!(client.delete("/topics/in-b").is_err(), "a topic that is read was deleted");
+    host.stop()
+}

@@ -56,9 +56,10 @@ static SUBSCRIPTION: Table = Table {
         Key::new("enabled", Kind::Flag, "true", "Whether it runs."),
         Key::required(
             "topics",
-            Kind::Texts { of: Text::Topic, min: 1, max: 64 },
+            Kind::Texts { of: Text::TopicSelector, min: 1, max: 64 },
             "[\"orders\"]",
-            "Topics it reads.",
+            "Topics it reads, by name or by regular expressions that match whole names, such as \
+             `^orders-.*`: what an expression matches later is read from its beginning.",
         ),
         Key::new(
             "start",

@@ -9,7 +9,7 @@ use super::{
     Clock, DeadLetter, Envelope, Filter, Grants, Limits, Places, Start, SubscriptionConfig, rules,
 };
 use crate::{
-    Ceilings, Pointer, Secret, envelope,
+    Ceilings, Pointer, Secret, TopicSelector, envelope,
     report::Report,
     walk::{Checked, Value, checked::disagree},
 };
@@ -33,7 +33,7 @@ pub(crate) fn subscription(
     let subscription = SubscriptionConfig {
         name,
         enabled: table.flag("enabled"),
-        topics: table.texts("topics").iter().map(|one| one.0.clone()).collect(),
+        topics: selectors(table),
         envelope: envelope(table),
         filter: filter(table.table("filter")),
         limits: limits(table.table("limits"), ceilings),
@@ -53,6 +53,12 @@ pub(crate) fn subscription(
     };
     rules::check(table, &subscription, ceilings, report);
     subscription
+}
+
+/// What it reads; expressions were checked when they were read.
+fn selectors(table: &Checked) -> Vec<TopicSelector> {
+    let new = |text: &str| TopicSelector::new(text).unwrap_or_else(|_| disagree("topics"));
+    table.texts("topics").iter().map(|(text, _)| new(text)).collect()
 }
 
 /// The fields of the preset, each replaced by what the manifest says of it.

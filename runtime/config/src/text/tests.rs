@@ -36,6 +36,8 @@ fn topics_follow_kafkas_rule() {
     ];
     check(Text::Topic, &rows);
     check(Text::Topic, &[(&longest, true), (&longer, false)]);
+    check(Text::TopicSelector, &[("orders", true), ("..", false), (&longer, false)]);
+    check(Text::TopicSelector, &[("^orders-.*", true), ("^", true), ("^(", false), ("a*", false)]);
     check(Text::TopicPattern, &[("orders.*", true), ("*", true), ("", false), ("a b", false)]);
 }
 
@@ -126,6 +128,9 @@ fn what_is_mended_holds() {
         (Text::Name, "My Plugin", Some("my-plugin")),
         (Text::Topic, "orders placed", Some("orders-placed")),
         (Text::Topic, "..", None),
+        (Text::TopicSelector, "orders placed", Some("orders-placed")),
+        (Text::TopicSelector, "shop.orders-*", Some(r"^shop\.orders-.*")),
+        (Text::TopicSelector, "^(", None),
         (Text::Pointer, "$.customer.id", Some("/customer/id")),
         (Text::Pointer, "eventId", Some("/eventId")),
         (Text::Pointer, "", None),

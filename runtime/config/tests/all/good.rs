@@ -76,6 +76,25 @@ fn a_short_manifest_has_the_policy_of_the_contract() {
 }
 
 #[test]
+fn a_subscription_reads_what_it_selects_and_not_its_own_dead_letters() {
+    let head = "[[subscription]]\ntopics = [\"orders.geo.dlq\", \"^orders.*\"]\n";
+    let manifest = manifest_of(&format!("{head}dead_letter = \"orders.dead\"\n"));
+    let subscription = &manifest.subscriptions[0];
+    for (topic, is_read) in [
+        ("orders", true),
+        ("orders.geo.dlq", true),
+        ("orders-eu.geo.dlq", true),
+        ("orders.dead", false),
+        ("payments", false),
+    ] {
+        assert_eq!(subscription.reads(topic), is_read, "{topic}");
+    }
+    let manifest = manifest_of("[[subscription]]\ntopics = [\"^orders.*\"]\n");
+    let subscription = &manifest.subscriptions[0];
+    assert!(subscription.reads("orders.other.dlq") && !subscription.reads("orders.geo.dlq"));
+}
+
+#[test]
 fn a_topic_says_only_what_differs_from_the_defaults() {
     let config = host_of(
         "[topics]\ndefaults.partitions = 3\ndefaults.retention_bytes = \"1GiB\"\n\

@@ -2,6 +2,7 @@
 //! look. It never decides which topics there should be.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::{Duration, Instant as Moment};
@@ -44,6 +45,8 @@ pub(crate) struct Kafka {
     appender: Appender,
     replication: Option<u32>,
     known: RwLock<Known>,
+    /// Whether topics changed since somebody asked.
+    has_changed: AtomicBool,
     counts: Counts,
 }
 
@@ -80,10 +83,13 @@ impl Kafka {
             appender: Appender::new(&cluster, AppenderBounds::default())?,
             replication,
             known: RwLock::new(known),
+            has_changed: AtomicBool::new(false),
             counts: Counts::default(),
             cluster,
         };
         kafka.look()?;
+        // Nobody knew anything else before.
+        kafka.take_changed();
         Ok(kafka)
     }
 
@@ -104,22 +110,22 @@ impl Kafka {
         Ok(<[u8; 16]>::try_from(&kept[..]).unwrap_or(proposed))
     }
 
-    /// Looks at what topics there are now; names those that came, were made anew or grew since
-    /// the last look. Waits.
-    pub(crate) fn look(&self) -> Result<Vec<ByteString>, Error> {
+    /// Looks at what topics there are now. Waits.
+    pub(crate) fn look(&self) -> Result<(), Error> {
         let found = self.cluster.topics()?;
-        let (mut again, mut changed) = (Vec::new(), Vec::new());
+        let (mut again, mut has_changed) = (Vec::new(), false);
         let mut known = self.write_known();
         let names: std::collections::BTreeSet<_> = found.iter().map(|it| it.name.clone()).collect();
-        known.by_name.retain(|name, _| names.contains(name));
+        known.by_name.retain(|name, _| names.contains(name) || {
+            has_changed = true;
+            false
+        });
         for topic in found {
             let before = known.by_name.get(&topic.name);
             let was_registered = before.is_some_and(|(_, topic)| topic.id.0 < LOCAL);
             let is_same = before.is_some_and(|(id, _)| *id == topic.id);
             let has_grown = before.is_some_and(|(_, known)| known.partitions != topic.partitions);
-            if !is_same || has_grown {
-                changed.push(topic.name.clone());
-            }
+            has_changed |= !is_same || has_grown;
             known.note(&topic);
             if was_registered && !is_same {
                 again.extend(known.by_name.get(&topic.name).map(|(_, topic)| topic.clone()));
@@ -127,10 +133,18 @@ impl Kafka {
         }
         known.forget_gone();
         drop(known);
+        if has_changed {
+            self.has_changed.store(true, Ordering::Release);
+        }
         for topic in again {
             self.numbered(topic)?;
         }
-        Ok(changed)
+        Ok(())
+    }
+
+    /// Whether topics came, went, were made anew or grew since this was asked last.
+    pub(crate) fn take_changed(&self) -> bool {
+        self.has_changed.swap(false, Ordering::AcqRel)
     }
 
     pub(super) fn topic(&self, name: &str) -> Option<Topic> {
@@ -198,7 +212,7 @@ impl Kafka {
     /// Gives a topic more partitions. Waits.
     pub(crate) fn grow(&self, name: &str, partitions: u32) -> Result<(), Error> {
         self.cluster.grow(name, partitions)?;
-        self.look().map(drop)
+        self.look()
     }
 
     /// A topic that somebody made a moment ago: brokers learn of it one after the other. Waits.

@@ -83,7 +83,7 @@ pub(super) async fn create(
     };
     let described = api
         .blocking(move |host| {
-            let topic = host.broker().create_topic(spec)?;
+            let topic = topics::create(host.shared(), spec)?;
             describe(host.broker(), &topic)
         })
         .await?;
@@ -143,7 +143,7 @@ pub(super) async fn delete(
     if !users.is_empty() {
         return Err(ApiError::topic_in_use(&name, &users));
     }
-    api.blocking(move |host| host.broker().delete_topic(&topic.name)).await?;
+    api.blocking(move |host| topics::delete(host.shared(), &topic.name)).await?;
     tracing::info!(target: "gristmill::audit", topic = name, "topic deleted");
     Ok(StatusCode::NO_CONTENT)
 }

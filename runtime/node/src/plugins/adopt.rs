@@ -1,7 +1,6 @@
 //! Decides whether a plugin's files are good, and binds its subscriptions to topics. It changes
 //! nothing that runs; topics a subscription needs for itself (dead letters, redrive) are made.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +8,13 @@ use bytestring::ByteString;
 use gristmill_config::{
     Broker, Clock, Glob, HostConfig, Manifest, Problem, Source as Document, SubscriptionConfig,
 };
-use gristmill_engine::Version;
+use gristmill_engine::{TopicId, Version};
 use gristmill_plugin_host::{Grants, Limits, Plugin, Runner, RunnerSettings};
-use gristmill_store::{Failed, Topic, TopicSpec};
 
 use super::ledger::Files;
-use crate::binding::{Binding, DeadLetters, Source};
+use super::refused::Refused;
+use super::sources;
+use crate::binding::Binding;
 use crate::broker::{self, changelog_name};
 use crate::envelope::EnvelopeRules;
 use crate::shared::Shared;
@@ -26,49 +26,19 @@ pub(super) struct Candidate {
     pub(super) plugin: Plugin,
 }
 
-/// Begins the refusal of a subscription whose topics have more partitions than its state.
-const MISPLACED: &str = "[E0466]";
-
-/// Why a version is refused: what operators read in log, HTTP and command line.
-#[derive(Debug, Clone)]
-pub(super) struct Refused(String);
-
-impl Refused {
-    /// Whether keys are not where their state is: what runs must stop as well.
-    pub(super) fn is_misplaced(&self) -> bool {
-        self.0.starts_with(MISPLACED)
-    }
-
-    /// The files could not be kept for a later rollback.
-    pub(super) fn keep(error: &std::io::Error) -> Self {
-        Self(format!("keep the plugin's files for rollback: {error}"))
-    }
-
-    /// The store refused a write.
-    pub(super) fn store(failed: &Failed) -> Self {
-        Self(crate::error::chain(failed))
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
 /// Checks and compiles a version. Takes as long as compilation does.
 pub(super) fn candidate(shared: &Shared, stem: &str, files: &Files) -> Result<Candidate, Refused> {
     let name = shared.config.plugins_dir.join(format!("{stem}.toml"));
     let document = Document { name: &name.to_string_lossy(), text: &files.manifest };
     let env = |name: &str| std::env::var(name).ok();
     let manifest = gristmill_config::manifest(&document, &env, &shared.config.ceilings)
-        .map_err(|problems| Refused(problems.to_string()))?;
+        .map_err(|problems| Refused::for_files(problems.to_string()))?;
     for warning in &manifest.warnings {
         tracing::warn!(plugin = stem, %warning, "manifest");
     }
     let plugin = shared.plugins.load(&files.component).map_err(|error| {
         let (code, hint) = (error.code(), error.hint());
-        Refused(format!("[{code}] {}\nhint: {hint}", crate::error::chain(&error)))
+        Refused::for_files(format!("[{code}] {}\nhint: {hint}", crate::error::chain(&error)))
     })?;
     Ok(Candidate { manifest, plugin })
 }
@@ -85,7 +55,7 @@ pub(super) fn check_names(
         if let Some(other) = other.filter(|status| status.plugin != stem) {
             let name = &subscription.name;
             let theirs = &other.plugin;
-            return Err(Refused(format!(
+            return Err(Refused::for_files(format!(
                 "[E0119] {stem}.toml:{}: subscription {name:?} is also in {theirs}.toml\n  \
                  write: name = \"{stem}-{name}\"",
                 subscription.place().line,
@@ -102,34 +72,20 @@ pub(super) fn bind(
     config: &SubscriptionConfig,
     version: Version,
 ) -> Result<Arc<Binding>, Refused> {
-    let use_topics = |error: broker::Error| Refused(crate::error::chain(&error));
-    let subscription = shared.store.subscription(&config.name);
-    let subscription = subscription.map_err(|error| use_topics(error.into()))?;
+    let subscription = shared.store.subscription(&config.name).map_err(broker::Error::from)?;
     let runner = runner_settings(&candidate.manifest.name, config)
-        .map_err(|problem| Refused(problem.to_string()))?;
+        .map_err(|problem| Refused::for_files(problem.to_string()))?;
     // The workers would find out too, when it is too late to refuse.
     Runner::new(&shared.plugins, &candidate.plugin, runner.clone()).map_err(|error| {
         let (code, hint) = (error.code(), error.hint());
-        Refused(format!("[{code}] {}\nhint: {hint}", crate::error::chain(&error)))
+        Refused::for_files(format!("[{code}] {}\nhint: {hint}", crate::error::chain(&error)))
     })?;
-    let mut sources = Vec::new();
-    for name in &config.topics {
-        let topic = topics::find(shared, name)
-            .map_err(|missing| Refused(format!("{}: {missing}", candidate.manifest.file)))?;
-        sources.push(source(shared, config, topic).map_err(use_topics)?);
-    }
-    make_granted(shared, config).map_err(use_topics)?;
+    let mut sources = sources::find(shared, &candidate.manifest.file, config)?;
+    make_granted(shared, config)?;
     let partitions = sources.iter().map(|source| source.partitions).max().unwrap_or(1);
     let changelog = changelog(shared, config, partitions)?;
-    let redrive = redrive_topic(shared, config, partitions).map_err(use_topics)?;
-    sources.push(Source {
-        topic: redrive.id,
-        name: redrive.name.clone(),
-        incarnation: redrive.incarnation(),
-        partitions: redrive.partitions,
-        dead_letters: None,
-        is_redrive: true,
-    });
+    sources.push(sources::redrive(shared, config, partitions)?);
+    let before = sources_before(shared, &config.name);
     let names: Vec<ByteString> = sources.iter().map(|it| it.name.clone()).collect();
     let metrics = shared.metrics.subscription(&config.name, &candidate.manifest.name, &names);
     Ok(Arc::new(Binding {
@@ -146,7 +102,15 @@ pub(super) fn bind(
         event_source: format!("/{}/{}", shared.config.name, config.name).into(),
         config: config.clone(),
         sources,
+        before,
     }))
+}
+
+/// Topics that the subscription is bound to now, with the partitions they had then.
+fn sources_before(shared: &Shared, subscription: &str) -> Vec<(TopicId, u32)> {
+    let board = shared.board.read();
+    let bound = board.subscriptions.get(subscription).map(|it| it.binding.sources.iter());
+    bound.into_iter().flatten().map(|source| (source.topic, source.partitions)).collect()
 }
 
 /// Makes the topics that grants name, where publishing makes topics: an attempt cannot wait for it.
@@ -159,53 +123,6 @@ fn make_granted(shared: &Shared, config: &SubscriptionConfig) -> Result<(), brok
         }
     }
     Ok(())
-}
-
-fn source(
-    shared: &Shared,
-    config: &SubscriptionConfig,
-    topic: Topic,
-) -> Result<Source, broker::Error> {
-    let topic = shared.broker.numbered(topic)?;
-    let dead_letters = match config.dead_letter_topic(&topic.name) {
-        Some(name) => Some(dead_letter_topic(shared, name, topic.partitions)?),
-        None => None,
-    };
-    Ok(Source {
-        topic: topic.id,
-        name: topic.name.clone(),
-        incarnation: topic.incarnation(),
-        partitions: topic.partitions,
-        dead_letters,
-        is_redrive: false,
-    })
-}
-
-/// Dead letters are kept for ever unless the configuration declares their topic otherwise.
-fn dead_letter_topic(
-    shared: &Shared,
-    name: String,
-    partitions: u32,
-) -> Result<DeadLetters, broker::Error> {
-    let spec = TopicSpec {
-        name,
-        partitions,
-        retention: gristmill_store::Retention::default(),
-        compacted: false,
-    };
-    let topic = shared.broker.numbered(topics::ensure(shared, spec)?)?;
-    Ok(DeadLetters { topic: topic.id, partitions: topic.partitions })
-}
-
-/// The subscription's own topic for redriven dead letters, kept for ever: it is small, and a host
-/// that was down for long must still find what was redriven.
-fn redrive_spec(shared: &Shared, subscription: &str, partitions: u32) -> TopicSpec {
-    TopicSpec {
-        name: topics::redrive_name(shared, subscription),
-        partitions,
-        retention: gristmill_store::Retention::default(),
-        compacted: false,
-    }
 }
 
 /// The topic a subscription's state is kept in, where topics live in a cluster. Its partitions are
@@ -221,11 +138,11 @@ fn changelog(
     let name = changelog_name(&shared.config.name, subscription);
     let topic = kafka
         .changelog(&name, partitions, !is_stateful(config))
-        .map_err(|error| Refused(crate::error::chain(&error)))?;
+        .map_err(broker::Error::from)?;
     if topic.partitions != partitions {
         let has = topic.partitions;
-        return Err(Refused(format!(
-            "{MISPLACED} the topics of subscription {subscription:?} have {partitions} partitions, \
+        return Err(Refused::misplaced(format!(
+            "[E0466] the topics of subscription {subscription:?} have {partitions} partitions, \
              its state in {name:?} has {has}: keys would change their partition"
         )));
     }
@@ -235,23 +152,6 @@ fn changelog(
 /// Whether keys are bound to the partition they have: then it must not change.
 fn is_stateful(config: &SubscriptionConfig) -> bool {
     config.grants.state || config.grants.timers
-}
-
-/// The subscription's topic for redriven dead letters, as wide as its widest topic.
-fn redrive_topic(
-    shared: &Shared,
-    config: &SubscriptionConfig,
-    partitions: u32,
-) -> Result<Topic, broker::Error> {
-    let topic = topics::ensure(shared, redrive_spec(shared, &config.name, partitions))?;
-    let topic = match shared.broker.kafka() {
-        Some(kafka) if topic.partitions < partitions => {
-            kafka.grow(&topic.name, partitions)?;
-            shared.broker.topic(&topic.name).unwrap_or(topic)
-        }
-        _ => topic,
-    };
-    shared.broker.numbered(topic)
 }
 
 /// The consumer group of a subscription.

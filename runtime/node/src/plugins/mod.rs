@@ -3,7 +3,9 @@
 
 mod adopt;
 mod ledger;
+mod refused;
 mod scan;
+mod sources;
 mod status;
 mod supervisor;
 mod watch;

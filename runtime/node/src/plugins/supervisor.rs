@@ -5,13 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytestring::ByteString;
 use gristmill_plugin_host::Plugin;
 use gristmill_store::{Batch, Change as StoreChange};
 use tokio::sync::{mpsc, oneshot};
 
-use super::adopt::{self, Refused};
+use super::adopt;
 use super::ledger::{self, Files, Ledger, Ledgers};
+use super::refused::Refused;
+use super::sources;
 use super::status::{PluginStatus, SubscriptionStatus, VersionStatus};
 use super::watch::Change;
 use crate::binding::Binding;
@@ -29,8 +30,8 @@ pub(crate) enum Inbox {
     Loaded(Box<Loaded>),
     /// An operator wants something.
     Operation(Operation),
-    /// Topics of a cluster came, were made anew or grew.
-    TopicsChanged(Vec<ByteString>),
+    /// Topics came, went, were made anew or grew.
+    TopicsChanged,
     /// The engine of a worker paused a subscription, as its policy says.
     PausedByPolicy(gristmill_engine::SubscriptionId),
 }
@@ -88,7 +89,7 @@ pub(crate) struct Supervisor {
     loading: BTreeMap<String, u32>,
     has_looked: bool,
     versions: u32,
-    /// The newest files of plugins that were refused.
+    /// The newest files of plugins that were refused for the topics there are.
     refused: BTreeMap<String, Files>,
     /// Memberships in consumer groups, where topics live in a cluster.
     groups: Option<Arc<Groups>>,
@@ -134,7 +135,7 @@ impl Supervisor {
                 }
                 Inbox::Loaded(loaded) => self.loaded(*loaded),
                 Inbox::Operation(operation) => self.operate(operation),
-                Inbox::TopicsChanged(names) => self.topics_changed(&names),
+                Inbox::TopicsChanged => self.topics_changed(),
                 Inbox::PausedByPolicy(subscription) => self.paused_by_policy(subscription),
             }
         }
@@ -223,7 +224,9 @@ impl Supervisor {
                     let all = self.subscriptions_of(&stem, |_| true);
                     self.pause(all, "topics grew");
                 }
-                self.refused.insert(stem, files);
+                if refused.waits_for_topics() {
+                    self.refused.insert(stem, files);
+                }
             }
         }
         if let Some(answer) = asked_by {
@@ -253,18 +256,19 @@ impl Supervisor {
         }
     }
 
-    /// What was refused may be good now, and what reads a topic that changed is bound anew.
-    fn topics_changed(&mut self, names: &[ByteString]) {
-        for (stem, files) in std::mem::take(&mut self.refused) {
+    /// What was refused may be good now, and what reads topics that changed is bound anew.
+    fn topics_changed(&mut self) {
+        let refused = std::mem::take(&mut self.refused);
+        let board = self.shared.board.read();
+        let subscriptions = board.subscriptions.values();
+        let bound = subscriptions.map(|it| (it.plugin.clone(), Arc::clone(&it.binding)));
+        let bound: Vec<_> = bound.filter(|(stem, _)| !refused.contains_key(stem)).collect();
+        drop(board);
+        let changed = bound.iter().filter(|(_, it)| sources::have_changed(&self.shared, it));
+        let stems: BTreeSet<String> = changed.map(|(stem, _)| stem.clone()).collect();
+        for (stem, files) in refused {
             self.load(stem, files, None);
         }
-        let board = self.shared.board.read();
-        let reads = |status: &&SubscriptionStatus| {
-            status.binding.sources.iter().any(|source| names.contains(&source.name))
-        };
-        let affected = board.subscriptions.values().filter(reads);
-        let stems: BTreeSet<String> = affected.map(|status| status.plugin.clone()).collect();
-        drop(board);
         for stem in stems {
             let active = self.plugins.get(&stem).and_then(|ledger| ledger.active.clone());
             match active.map(|digest| self.ledgers.files(&stem, &digest)) {

@@ -116,6 +116,7 @@ impl Worker {
         let subscription = binding.subscription;
         let loaded = self.shared.store.load(Scope { subscription, partition })?;
         let mut cursors = Vec::new();
+        let is_read = !loaded.progress.is_empty();
         for Found { topic, bounds, committed } in found {
             let Some(source) = binding.source(topic) else { continue };
             let stored = loaded
@@ -129,7 +130,12 @@ impl Worker {
                 start: bounds.start,
                 end: bounds.end,
                 committed,
-                initial: initial_offset(binding, source, bounds),
+                // One with progress is only begun anew when the topic was made anew.
+                initial: if stored.is_some() || binding.came_later(source, partition, is_read) {
+                    bounds.start
+                } else {
+                    initial_offset(binding, source, bounds)
+                },
                 stored,
             });
         }

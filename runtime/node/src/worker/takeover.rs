@@ -12,7 +12,7 @@ use gristmill_kafka::{Cluster, Group, ReadLimit, Record};
 use gristmill_store::{Batch, Bounds, Change, Cleared, Scope, changelog};
 
 use super::standing::Standing;
-use crate::binding::Binding;
+use crate::binding::{Binding, Source};
 use crate::broker::{Error, Failed, Kafka};
 use crate::shared::Shared;
 
@@ -93,7 +93,10 @@ impl Takeover {
     fn attempt(&self) -> Result<Option<Ready>, Failed> {
         let Some(kafka) = self.shared.broker.kafka() else { return Ok(None) };
         let number = self.scope.partition.0;
+        // A topic that was deleted holds up no other: when it comes back everything is bound anew.
+        let is_there = |source: &&Source| self.shared.broker.topic_by_id(source.topic).is_some();
         let sources = self.binding.sources.iter().filter(|source| number < source.partitions);
+        let sources = sources.filter(is_there);
         let names: Vec<(ByteString, u32)> =
             sources.clone().map(|source| (source.name.clone(), number)).collect();
         // First what is committed, once nothing is undecided: the changelog holds at least that

@@ -92,7 +92,7 @@ impl Case<'_> {
     }
 
     fn deliver(&mut self, step: &EventStep) -> Result<(), Problem> {
-        let reads = |subscription: &&SubscriptionConfig| subscription.topics.contains(&step.topic);
+        let reads = |subscription: &&SubscriptionConfig| subscription.reads(&step.topic);
         let manifest = self.target.manifest;
         let Some(subscription) = manifest.subscriptions.iter().find(reads) else {
             let what = format!("deliver an event of {:?}: no subscription reads it", step.topic);

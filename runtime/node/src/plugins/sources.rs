@@ -1,0 +1,137 @@
+//! Decides which topics a subscription reads now, and makes those that are its own: where dead
+//! letters go and where they are driven again from. It never decides from where they are read.
+
+use gristmill_config::{SubscriptionConfig, TopicSelector};
+use gristmill_store::{Topic, TopicSpec};
+
+use super::refused::Refused;
+use crate::binding::{Binding, DeadLetters, Source};
+use crate::broker;
+use crate::shared::Shared;
+use crate::topics;
+
+/// The topics a subscription reads, in the order of its manifest; those that one expression
+/// matches by name.
+pub(super) fn find(
+    shared: &Shared,
+    file: &str,
+    config: &SubscriptionConfig,
+) -> Result<Vec<Source>, Refused> {
+    let mut sources: Vec<Source> = Vec::new();
+    for selector in &config.topics {
+        let found = match selector.name() {
+            Some(name) => vec![topics::find(shared, name).map_err(|missing| {
+                Refused::for_topics(format!("{file}: {missing}"))
+            })?],
+            None => matching(shared, config, selector),
+        };
+        for topic in found {
+            if sources.iter().all(|source| source.name != topic.name) {
+                let is_matched = selector.name().is_none();
+                sources.push(source(shared, config, topic, is_matched)?);
+            }
+        }
+    }
+    if sources.is_empty() {
+        let written: Vec<&str> = config.topics.iter().map(TopicSelector::as_str).collect();
+        return Err(Refused::for_topics(format!(
+            "{file}: [E0120] no topic matches `{}` of subscription {:?}\n  it runs as soon as one does",
+            written.join("`, `"),
+            config.name,
+        )));
+    }
+    Ok(sources)
+}
+
+/// Topics that an expression selects for a subscription, by name. None of them is the host's own.
+fn matching(shared: &Shared, config: &SubscriptionConfig, selector: &TopicSelector) -> Vec<Topic> {
+    let is_read = |topic: &Topic| {
+        let name = &*topic.name;
+        !name.starts_with(topics::INTERNAL) && selector.selects(name) && config.reads(name)
+    };
+    let mut found = shared.broker.topics();
+    found.retain(is_read);
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    found
+}
+
+/// Whether topics are not what a version was bound to: one is gone, was made anew or grew, or
+/// another has come that an expression matches.
+pub(super) fn have_changed(shared: &Shared, binding: &Binding) -> bool {
+    let has_changed = |source: &Source| {
+        shared.broker.topic(&source.name).is_none_or(|topic| {
+            (topic.incarnation(), topic.partitions) != (source.incarnation, source.partitions)
+        })
+    };
+    let is_new = |topic: &Topic| binding.sources.iter().all(|source| source.name != topic.name);
+    let expressions = binding.config.topics.iter().filter(|selector| selector.name().is_none());
+    binding.sources.iter().any(has_changed)
+        || expressions
+            .flat_map(|selector| matching(shared, &binding.config, selector))
+            .any(|topic| is_new(&topic))
+}
+
+fn source(
+    shared: &Shared,
+    config: &SubscriptionConfig,
+    topic: Topic,
+    is_matched: bool,
+) -> Result<Source, broker::Error> {
+    let topic = shared.broker.numbered(topic)?;
+    let dead_letters = match config.dead_letter_topic(&topic.name) {
+        Some(name) => Some(dead_letter_topic(shared, name, topic.partitions)?),
+        None => None,
+    };
+    Ok(Source {
+        topic: topic.id,
+        name: topic.name.clone(),
+        incarnation: topic.incarnation(),
+        partitions: topic.partitions,
+        dead_letters,
+        is_matched,
+        is_redrive: false,
+    })
+}
+
+/// Dead letters are kept for ever unless the configuration declares their topic otherwise.
+fn dead_letter_topic(
+    shared: &Shared,
+    name: String,
+    partitions: u32,
+) -> Result<DeadLetters, broker::Error> {
+    let topic = shared.broker.numbered(topics::ensure(shared, kept(name, partitions))?)?;
+    Ok(DeadLetters { topic: topic.id, partitions: topic.partitions })
+}
+
+/// The subscription's own topic for redriven dead letters, as wide as its widest topic and kept
+/// for ever: it is small, and a host that was down for long must still find what was redriven.
+pub(super) fn redrive(
+    shared: &Shared,
+    config: &SubscriptionConfig,
+    partitions: u32,
+) -> Result<Source, broker::Error> {
+    let name = topics::redrive_name(shared, &config.name);
+    let topic = topics::ensure(shared, kept(name, partitions))?;
+    let topic = match shared.broker.kafka() {
+        Some(kafka) if topic.partitions < partitions => {
+            kafka.grow(&topic.name, partitions)?;
+            shared.broker.topic(&topic.name).unwrap_or(topic)
+        }
+        _ => topic,
+    };
+    let topic = shared.broker.numbered(topic)?;
+    Ok(Source {
+        topic: topic.id,
+        name: topic.name.clone(),
+        incarnation: topic.incarnation(),
+        partitions: topic.partitions,
+        dead_letters: None,
+        is_matched: false,
+        is_redrive: true,
+    })
+}
+
+fn kept(name: String, partitions: u32) -> TopicSpec {
+    let retention = gristmill_store::Retention::default();
+    TopicSpec { name, partitions, retention, compacted: false }
+}
