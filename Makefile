@@ -93,13 +93,14 @@ plugins: ## Lint and test the SDKs and guests natively
 	@tests/scripts/plugins.sh
 
 unit: guests ## Unit and integration tests of every crate
-	@$(CARGO) test -q $(ALL) --exclude gristmill-tests --exclude gristmill-tidy
+	@$(CARGO) test -q $(ALL) --no-fail-fast --exclude gristmill-tests \
+		--exclude gristmill-tidy
 
 doctest: ## Examples in documentation
 	@$(CARGO) test -q --workspace --locked --doc
 
 e2e: guests kafka ## End-to-end tests, on the built binary
-	@$(CARGO) test -q -p gristmill-tests --all-targets --locked
+	@$(CARGO) test -q -p gristmill-tests --all-targets --locked --no-fail-fast
 
 image: build ## Build the container image from the built binary, and run it
 	@tests/image/run.sh

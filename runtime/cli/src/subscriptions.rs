@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> anyhow::Result<Exit> {
             text(subscription, "name").to_owned(),
             text(subscription, "plugin").to_owned(),
             joined(subscription, "topics"),
-            if paused.is_empty() { "runs".to_owned() } else { format!("paused ({paused})") },
+            state(paused, text(subscription, "breaker")),
             lag(subscription).to_string(),
             count(subscription, "events_in_flight"),
             count(subscription, "retries_scheduled"),
@@ -66,6 +66,15 @@ pub(crate) fn run(args: &Args, output: &Output) -> anyhow::Result<Exit> {
     }
     table.print(output, "no subscriptions: no plugin is loaded");
     Ok(Exit::Done)
+}
+
+/// Whether it works: what an operator paused tells more than what a breaker does.
+fn state(paused: &str, breaker: &str) -> String {
+    match (paused, breaker) {
+        ("", "" | "closed") => "runs".to_owned(),
+        ("", breaker) => format!("breaker {breaker}"),
+        (paused, _) => format!("paused ({paused})"),
+    }
 }
 
 /// Events not finished, over all topics.

@@ -78,9 +78,8 @@ impl TopicExpression {
         if text.chars().count() > EXPRESSION_MAX {
             return Err(format!("it is longer than {EXPRESSION_MAX} characters"));
         }
-        let build = |text: &str| {
-            RegexBuilder::new(text).unicode(false).size_limit(COMPILED_MAX).build()
-        };
+        let build =
+            |text: &str| RegexBuilder::new(text).unicode(false).size_limit(COMPILED_MAX).build();
         // By itself first: parentheses of its own must not end those around it.
         build(text).map_err(|error| cause(&error))?;
         let compiled = build(&format!("^(?:{text})$")).map_err(|error| cause(&error))?;

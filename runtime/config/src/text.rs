@@ -3,10 +3,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
-use crate::{
-    GroupTemplate, Pointer, broker, problem::code,
-    selector::TopicSelector,
-};
+use crate::{GroupTemplate, Pointer, broker, problem::code, selector::TopicSelector};
 
 /// What a string must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,14 +96,12 @@ impl Text {
 
     /// What a text is that is not one, for "… is".
     fn misfit(self, text: &str) -> String {
-        match self {
-            Self::TopicSelector if self.is_expression(text) => {
-                let cause = TopicSelector::new(text).err().unwrap_or_default();
-                format!("no regular expression: {cause}")
-            }
-            Self::TopicSelector => Self::Topic.misfit(text),
-            _ => format!("not {}", self.describe()),
+        if self.is_expression(text) {
+            let cause = TopicSelector::new(text).err().unwrap_or_default();
+            return format!("no regular expression: {cause}");
         }
+        let meant = if self == Self::TopicSelector { Self::Topic } else { self };
+        format!("not {}", meant.describe())
     }
 
     fn is_expression(self, text: &str) -> bool {

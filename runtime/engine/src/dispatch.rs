@@ -9,7 +9,7 @@ use crate::fetch::foregone;
 use crate::lane::{Event, State};
 use crate::partition::Partition;
 use crate::settle::Ending;
-use crate::worker::{Running, Scope};
+use crate::worker::{Alarm, Running, Scope};
 use crate::{AttemptId, Effect, Engine, EventRef, Instant, KeyHash, Outcome, Terminal, Violation};
 
 impl Engine {
@@ -21,6 +21,12 @@ impl Engine {
             let desk = &mut subscription.desk;
             desk.is_enrolled = false;
             if !desk.may_run() {
+                continue;
+            }
+            if let Some(due) = desk.pace(now) {
+                // Nobody else puts it in line before.
+                desk.is_enrolled = true;
+                self.worker.alarms.insert((due, Alarm::Pace(id)));
                 continue;
             }
             let Some((partition, key)) = desk.ready.pop_front() else { continue };
@@ -46,8 +52,12 @@ impl Engine {
         let Some(running) = self.worker.running.get(&attempt).copied() else { return Ok(()) };
         self.visit(now, effects, running.place, |partition, scope| {
             partition.book.running.remove(&attempt);
+            let is_probe = scope.desk.is_probe(attempt);
+            let head = partition.lanes.get(&running.lane).and_then(|lane| lane.head());
+            let is_parked = head.is_some_and(|(_, place)| place.is_some());
+            scope.note_attempt(attempt, is_parked, &outcome);
             scope.end_attempt(attempt);
-            partition.finished(scope, running.lane, attempt, outcome);
+            partition.finished(scope, (running.lane, is_probe), attempt, outcome);
         });
         Ok(())
     }
@@ -144,13 +154,15 @@ impl Partition {
         self.book.running.insert(attempt);
         scope.worker.running.insert(attempt, Running { place: self.book.place, lane: key });
         scope.desk.running = scope.desk.running.saturating_add(1);
+        scope.desk.breaker.begin(attempt);
+        scope.desk.pace.spend();
         scope.push(effect);
     }
 
     fn finished(
         &mut self,
         scope: &mut Scope<'_>,
-        key: KeyHash,
+        (key, is_probe): (KeyHash, bool),
         attempt: AttemptId,
         outcome: Outcome,
     ) {
@@ -158,7 +170,9 @@ impl Partition {
         lane.state = State::Idle;
         match outcome {
             Outcome::Cancelled => self.book.put(scope, key, lane, State::Ready),
-            Outcome::Failed { class, retry_after } => self.fail(scope, key, class, retry_after),
+            Outcome::Failed { class, retry_after } => {
+                self.fail(scope, (key, is_probe), class, retry_after);
+            }
             Outcome::Succeeded { timers, size } => {
                 let Some((head, parked)) = lane.head() else { return };
                 let (of, origin) = (head.key, head.origin);

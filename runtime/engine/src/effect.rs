@@ -69,6 +69,8 @@ pub enum Effect {
     Released { subscription: SubscriptionId, partition: PartitionId, generation: Generation },
     /// Attempts use `version` from here on.
     Activated { subscription: SubscriptionId, version: Version },
+    /// An open breaker wants to try again: answer with [`Input::Probed`](crate::Input).
+    Probe { subscription: SubscriptionId },
     /// All is drained and durable; the process may end.
     Drained,
     /// Something worth counting happened.
@@ -172,6 +174,10 @@ pub enum Observation {
     AttemptFailed { subscription: SubscriptionId, class: FailureClass },
     /// A lane was parked.
     LaneParked { subscription: SubscriptionId },
+    /// The breaker of a subscription is closed, open or half-open from now on.
+    Breaker { subscription: SubscriptionId, circuit: Circuit },
+    /// Too many events became dead letters, which paused the subscription; `Resumed` ends that.
+    TooManyDead { subscription: SubscriptionId },
     /// An exhausted event paused its subscription, as its policy has it; `Resumed` ends that.
     SubscriptionPaused { subscription: SubscriptionId, class: FailureClass },
     /// A record at a finished position was read again and dropped.
@@ -180,4 +186,16 @@ pub enum Observation {
     Skipped { subscription: SubscriptionId, topic: TopicId, partition: PartitionId, count: u64 },
     /// A new epoch began: the group was reset or the topic re-created.
     EpochBegan { subscription: SubscriptionId, topic: TopicId, partition: PartitionId, epoch: u32 },
+}
+
+/// How a breaker stands, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Circuit {
+    /// Attempts are made.
+    #[default]
+    Closed,
+    /// A few are, to find out.
+    HalfOpen,
+    /// None is.
+    Open,
 }

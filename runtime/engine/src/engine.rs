@@ -117,6 +117,9 @@ impl Engine {
                 self.known(subscription)?.desk.is_paused = false;
                 self.resumed(now, subscription, &ends, effects);
             }
+            Input::Probed { subscription, ends } => {
+                self.probe(now, subscription, &ends, effects)?;
+            }
             Input::StorageLow(is_low) => self.worker.is_storage_low = is_low,
             Input::Deadline => {}
             Input::Drain => self.drain(now),
@@ -141,6 +144,8 @@ impl Engine {
                         partition.enter_due_timers(scope);
                     });
                 }
+                Alarm::Breaker(id) => self.wake_breaker(id, effects),
+                Alarm::Pace(id) => self.worker.rotation.push_back(id),
                 Alarm::Revoke(place) => self.interrupt(now, Some(place), effects),
                 Alarm::Drain => self.interrupt(now, None, effects),
             }
@@ -156,7 +161,10 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         match self.subscriptions.get_mut(&id) {
-            Some(found) => found.desk.policy = policy,
+            Some(found) => {
+                found.desk.policy = policy;
+                self.revise_breaker(id, effects);
+            }
             None => {
                 self.subscriptions.insert(id, Subscription::new(id, policy, version));
             }
@@ -174,15 +182,20 @@ impl Engine {
         ends: &[Position],
         effects: &mut Vec<Effect>,
     ) {
+        self.hold_until(id, ends);
+        self.visit_all(now, effects, id, |partition, scope| {
+            partition.free_stuck(scope);
+            partition.watch_timers(scope);
+        });
+    }
+
+    /// Overdue timers wait until reading has come to these places.
+    pub(crate) fn hold_until(&mut self, id: SubscriptionId, ends: &[Position]) {
         for end in ends {
             if let Some(partition) = self.partition_mut((id, end.partition)) {
                 partition.hold_until(end);
             }
         }
-        self.visit_all(now, effects, id, |partition, scope| {
-            partition.free_stuck(scope);
-            partition.watch_timers(scope);
-        });
     }
 
     fn fetched(
@@ -231,7 +244,7 @@ impl Engine {
         Ok(())
     }
 
-    fn known(&mut self, id: SubscriptionId) -> Result<&mut Subscription, Violation> {
+    pub(crate) fn known(&mut self, id: SubscriptionId) -> Result<&mut Subscription, Violation> {
         let found = self.subscriptions.get_mut(&id);
         found.ok_or(Violation { what: "an input names an unknown subscription" })
     }
@@ -255,7 +268,7 @@ impl Engine {
     }
 
     /// Lets every partition of a subscription decide; then the subscription may be in line.
-    fn visit_all(
+    pub(crate) fn visit_all(
         &mut self,
         now: Instant,
         effects: &mut Vec<Effect>,

@@ -42,6 +42,9 @@ pub enum Input {
     /// The operator starts it again. `ends` are the ends of its topics now: overdue timers are
     /// held until these have been read. Lanes that wait for an operator become due.
     Resumed { subscription: SubscriptionId, ends: Vec<Position> },
+    /// The answer to [`Effect::Probe`](crate::Effect): where the topics of the subscription end
+    /// now. Overdue timers are held until these have been read.
+    Probed { subscription: SubscriptionId, ends: Vec<Position> },
     /// Storage is short (`true`) or has room again (`false`): no dispatch while short.
     StorageLow(bool),
     /// Time passed; due at [`Engine::next_deadline`](crate::Engine::next_deadline), harmless else.

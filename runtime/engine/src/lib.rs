@@ -21,6 +21,7 @@ extern crate alloc;
 
 mod assignment;
 mod backpressure;
+mod breaker;
 mod checkpoint;
 mod cursor;
 mod dead_letter;
@@ -29,13 +30,16 @@ mod dispatch;
 mod drain;
 mod engine;
 mod fetch;
+mod guard;
 mod lane;
+mod pace;
 mod parking;
 mod partition;
 mod retry;
 #[cfg(test)]
 mod rig;
 mod settle;
+mod share;
 mod subscription;
 mod timers;
 mod upgrade;
@@ -47,7 +51,7 @@ pub mod input;
 pub mod policy;
 pub mod time;
 
-pub use effect::{Effect, Observation, Progress, Staged, Terminal};
+pub use effect::{Circuit, Effect, Observation, Progress, Staged, Terminal};
 pub use engine::Engine;
 pub use id::{
     AttemptId, CheckpointId, EventRef, Generation, IdHash, KeyHash, Offset, OffsetRange,
@@ -57,7 +61,10 @@ pub use input::{
     Assignment, Cursor, FailureClass, Fetched, Input, Mark, Outcome, ParkedEvent, ParkedLane,
     StoredProgress, TimerChange, TimerEntry, Verdict,
 };
-pub use policy::{ClassPolicy, Figures, OnDead, OnExhausted, Order, Policy, WorkerPolicy};
+pub use policy::{
+    BreakerPolicy, ClassPolicy, Figures, GuardPolicy, OnDead, OnExhausted, Order, Policy,
+    WorkerPolicy,
+};
 pub use time::{Bytes, Instant, Millis};
 
 /// The driver broke the protocol. The process must stop and recover from its last checkpoint.

@@ -3,7 +3,7 @@
 
 use alloc::collections::BTreeMap;
 
-use crate::{Bytes, FailureClass, Instant, Millis};
+use crate::{Bytes, Circuit, FailureClass, Instant, Millis};
 
 /// How one subscription is treated. Defaults are those of the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,13 @@ pub struct Policy {
     pub stateful: bool,
     /// Attempts running at once on this worker, 1 to 4,096. Default 64.
     pub concurrency: u32,
+    /// Attempts started per 1,000 seconds on this worker, at least 1. Default none: no limit.
+    pub rate: Option<u64>,
+    /// When attempts stop because too many fail. Default some; none for never.
+    pub breaker: Option<BreakerPolicy>,
+    /// When the subscription pauses because too many events become dead letters. Default some;
+    /// none for never.
+    pub guard: Option<GuardPolicy>,
     /// Delay before the second attempt. Default 100 ms.
     pub initial_interval: Millis,
     /// Growth of the delay per attempt in thousandths, at least 1,000. Default 2,000.
@@ -47,6 +54,54 @@ pub struct Policy {
     pub parked_events_max: u32,
     /// Bytes a parked lane holds before its partition pauses. Default 64 MiB.
     pub parked_bytes_max: Bytes,
+}
+
+/// When a subscription makes no attempts for a while. Failures of class retryable, trap, timeout,
+/// memory and infrastructure count; attempts at parked events do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// Attempts within `span` before their failures say anything, at least 1. Default 20.
+    pub attempts_min: u32,
+    /// Failures at which it opens, in thousandths of the attempts, 1 to 1,000. Default 500.
+    pub failures_permille: u64,
+    /// How long an attempt counts, at least 15 ms. Default 30 s.
+    pub span: Millis,
+    /// Infrastructure failures in a row at which it opens, at least 1. Default 5.
+    pub outages_max: u32,
+    /// How long it stays open at first; doubles each time it opens again. Default 30 s.
+    pub pause: Millis,
+    /// How long it stays open at most. Default 5 min.
+    pub pause_max: Millis,
+}
+
+impl Default for BreakerPolicy {
+    fn default() -> Self {
+        Self {
+            attempts_min: 20,
+            failures_permille: 500,
+            span: Millis::seconds(30),
+            outages_max: 5,
+            pause: Millis::seconds(30),
+            pause_max: Millis::seconds(300),
+        }
+    }
+}
+
+/// When a subscription pauses because of its dead letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuardPolicy {
+    /// Events within `span` before their dead letters say anything, at least 1. Default 100.
+    pub events_min: u32,
+    /// Dead letters above which it pauses, in thousandths of the events, 0 to 1,000. Default 200.
+    pub dead_permille: u64,
+    /// How long an event counts, at least 15 ms. Default 60 s.
+    pub span: Millis,
+}
+
+impl Default for GuardPolicy {
+    fn default() -> Self {
+        Self { events_min: 100, dead_permille: 200, span: Millis::seconds(60) }
+    }
 }
 
 /// What differs for one failure class.
@@ -98,6 +153,9 @@ impl Default for Policy {
             order: Order::Key,
             stateful: false,
             concurrency: 64,
+            rate: None,
+            breaker: Some(BreakerPolicy::default()),
+            guard: Some(GuardPolicy::default()),
             initial_interval: Millis(100),
             multiplier_permille: 2_000,
             max_interval: Millis::seconds(30),
@@ -174,4 +232,6 @@ pub struct Figures {
     pub retries_scheduled: u64,
     /// Timers set.
     pub timers_pending: u64,
+    /// How the breaker stands.
+    pub circuit: Circuit,
 }

@@ -1,6 +1,7 @@
 //! Decides when a failed event is tried again and when it has had its chances. It owns no clock
 //! and sleeps for nobody.
 
+use crate::breaker::is_counted;
 use crate::lane::{Event, State};
 use crate::partition::Partition;
 use crate::worker::Scope;
@@ -50,7 +51,7 @@ impl Partition {
     pub(crate) fn fail(
         &mut self,
         scope: &mut Scope<'_>,
-        key: KeyHash,
+        (key, is_probe): (KeyHash, bool),
         class: FailureClass,
         retry_after: Option<Millis>,
     ) {
@@ -59,7 +60,9 @@ impl Partition {
         let is_parked = lane.parking.as_ref().is_some_and(|it| !it.events.is_empty());
         let Some(event) = lane.head_mut() else { return };
         let (policy, jitter) = (&scope.desk.policy, &mut scope.worker.jitter);
-        let next = if class == FailureClass::Infrastructure {
+        // What a probe finds is out of order beyond its event: neither costs it a chance.
+        let is_outage = class == FailureClass::Infrastructure || (is_probe && is_counted(class));
+        let next = if is_outage {
             event.outages = event.outages.saturating_add(1);
             Next::Wait(delay(policy, jitter, event.outages, retry_after))
         } else {

@@ -28,9 +28,10 @@ pub(crate) struct Rig {
     pub(crate) all: Vec<Effect>,
 }
 
-/// A policy without jitter, so that moments can be named.
+/// A policy without jitter, so that moments can be named, and without breaker and guard, so that a
+/// test may fail as often as it likes.
 pub(crate) fn policy() -> Policy {
-    Policy { jitter_permille: 0, ..Policy::default() }
+    Policy { jitter_permille: 0, breaker: None, guard: None, ..Policy::default() }
 }
 
 pub(crate) fn position(offset: u64) -> Position {

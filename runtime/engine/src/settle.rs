@@ -97,6 +97,7 @@ impl Partition {
         ending: Ending,
     ) {
         let is_marked = ending.is_marked();
+        let are_too_many = scope.are_too_many_dead(&ending.outcome);
         let staged = Staged::Settled {
             event: event.origin,
             key,
@@ -106,6 +107,9 @@ impl Partition {
             parked,
         };
         self.book.stage(scope, staged, ending.size);
+        if are_too_many {
+            scope.pause_for_dead();
+        }
         if parked.is_some() {
             self.release_parked(scope, event.origin);
         } else {

@@ -4,9 +4,12 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 
+use crate::breaker::Breaker;
+use crate::guard::Guard;
+use crate::pace::Pace;
 use crate::partition::Partition;
 use crate::worker::count;
-use crate::{Figures, Generation, KeyHash, PartitionId, Policy, SubscriptionId, Version};
+use crate::{Figures, Generation, Instant, KeyHash, PartitionId, Policy, SubscriptionId, Version};
 
 /// One subscription on this worker.
 #[derive(Debug, Clone)]
@@ -24,6 +27,9 @@ pub(crate) struct Desk {
     pub(crate) policy: Box<Policy>,
     pub(crate) version: Version,
     pub(crate) is_paused: bool,
+    pub(crate) breaker: Breaker,
+    pub(crate) guard: Guard,
+    pub(crate) pace: Pace,
     /// Lanes whose head may run, in order. A lane that is not ready any more is passed over.
     pub(crate) ready: VecDeque<(PartitionId, KeyHash)>,
     /// Whether it is in the worker's rotation.
@@ -42,6 +48,13 @@ impl Desk {
         !self.is_paused
             && !self.ready.is_empty()
             && self.running < u64::from(self.policy.concurrency)
+            && self.breaker.has_room()
+    }
+
+    /// When the next attempt may start, if it may not now.
+    pub(crate) fn pace(&mut self, now: Instant) -> Option<Instant> {
+        let due = self.pace.next(now, self.policy.rate?);
+        (due > now).then_some(due)
     }
 
     /// Joins the rotation when there is something to run and it may.
@@ -60,6 +73,9 @@ impl Subscription {
             policy,
             version,
             is_paused: false,
+            breaker: Breaker::default(),
+            guard: Guard::default(),
+            pace: Pace::default(),
             ready: VecDeque::new(),
             is_enrolled: false,
             running: 0,
@@ -75,6 +91,7 @@ impl Subscription {
             events_in_flight: self.desk.running,
             retries_scheduled: self.desk.asleep,
             timers_pending: self.desk.timers,
+            circuit: self.desk.breaker.circuit(),
             ..Figures::default()
         };
         for partition in self.partitions.values() {

@@ -21,6 +21,10 @@ pub(crate) enum Alarm {
     Lane(Place, KeyHash),
     /// The first timer of a partition is due.
     Timers(Place),
+    /// The breaker of a subscription was open for long enough.
+    Breaker(SubscriptionId),
+    /// A subscription may start an attempt again, as often as it may.
+    Pace(SubscriptionId),
     /// A revoked partition had its time.
     Revoke(Place),
     /// Draining had its time.
@@ -127,6 +131,7 @@ impl Scope<'_> {
     pub(crate) fn end_attempt(&mut self, attempt: AttemptId) {
         if self.worker.running.remove(&attempt).is_some() {
             self.desk.running = self.desk.running.saturating_sub(1);
+            self.desk.breaker.forget(attempt);
             self.enroll();
         }
     }

@@ -358,7 +358,9 @@ fn stored_figures(
                 // Another host's, which tells of it.
                 continue;
             }
-            let bounds = shared.broker.bounds(source.topic, partition)?;
+            // What was deleted leaves nothing to be done.
+            let bounds = shared.broker.bounds(source.topic, partition);
+            let Some(bounds) = broker::if_there(bounds)? else { continue };
             let next = finished.map_or(bounds.start, |(next, _)| next.max(bounds.start));
             let ahead = finished.map_or(0, |(_, ahead)| ahead);
             behind =
@@ -368,7 +370,8 @@ fn stored_figures(
     }
     let mut dead_letters = 0_u64;
     for topic in letters::topics_of(shared, status) {
-        dead_letters = dead_letters.saturating_add(letters::backlog(shared, &topic)?);
+        let backlog = broker::if_there(letters::backlog(shared, &topic))?;
+        dead_letters = dead_letters.saturating_add(backlog.unwrap_or(0));
     }
     Ok((lag, dead_letters))
 }
@@ -383,5 +386,6 @@ fn plus(one: Figures, other: Figures) -> Figures {
         events_in_flight: one.events_in_flight.saturating_add(other.events_in_flight),
         retries_scheduled: one.retries_scheduled.saturating_add(other.retries_scheduled),
         timers_pending: one.timers_pending.saturating_add(other.timers_pending),
+        circuit: one.circuit.max(other.circuit),
     }
 }

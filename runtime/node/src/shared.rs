@@ -64,6 +64,8 @@ pub(crate) enum PausedBy {
     Operator,
     /// Its own policy, `on_exhausted = "pause-subscription"`.
     Policy,
+    /// Its dead-letter guard.
+    Guard,
 }
 
 impl PausedBy {
@@ -72,6 +74,7 @@ impl PausedBy {
         match self {
             Self::Operator => "operator",
             Self::Policy => "policy",
+            Self::Guard => "guard",
         }
     }
 }

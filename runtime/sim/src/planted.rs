@@ -40,6 +40,12 @@ pub enum Planted {
     AttemptsForgotten,
     /// The limit of running attempts is one too high.
     ConcurrencyRaised,
+    /// There is no breaker.
+    BreakerMissing,
+    /// There is no guard.
+    GuardMissing,
+    /// There is no limit to how often attempts start.
+    PaceMissing,
     /// Pausing a subscription does nothing.
     PauseIgnored,
     /// Every fifth success becomes a dead letter.
@@ -158,6 +164,9 @@ impl Subject {
                     class.max_attempts = class.max_attempts.map(|max| max + 1);
                 }
             }
+            (Planted::BreakerMissing, Input::Subscribed { policy, .. }) => policy.breaker = None,
+            (Planted::GuardMissing, Input::Subscribed { policy, .. }) => policy.guard = None,
+            (Planted::PaceMissing, Input::Subscribed { policy, .. }) => policy.rate = None,
             (Planted::ConcurrencyRaised, Input::Subscribed { policy, .. }) => {
                 policy.concurrency += 1;
             }

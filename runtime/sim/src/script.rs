@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use gristmill_engine::{
-    Bytes, ClassPolicy, FailureClass, IdHash, Instant, KeyHash, Millis, OnDead, OnExhausted, Order,
-    PartitionId, Policy, SubscriptionId, TopicId, Verdict, WorkerPolicy,
+    BreakerPolicy, Bytes, ClassPolicy, FailureClass, GuardPolicy, IdHash, Instant, KeyHash, Millis,
+    OnDead, OnExhausted, Order, PartitionId, Policy, SubscriptionId, TopicId, Verdict,
+    WorkerPolicy,
 };
 
 use crate::random::Random;
@@ -305,7 +306,29 @@ fn policy(random: &mut Random, order: Order, stateful: bool) -> Policy {
         window_bytes: Bytes(random.pick(&[2_000, 8_388_608])),
         parked_events_max: random.pick(&[1, 3, 10_000]),
         parked_bytes_max: Bytes(random.pick(&[3_000, 67_108_864])),
+        rate: random.chance(150).then(|| random.pick(&[20_000, 200_000])),
+        breaker: random.chance(400).then(|| breaker(random)),
+        guard: random.chance(200).then(|| guard(random)),
         ..Policy::default()
+    }
+}
+
+fn breaker(random: &mut Random) -> BreakerPolicy {
+    BreakerPolicy {
+        attempts_min: random.pick(&[1, 3, 8]),
+        failures_permille: random.pick(&[200, 500, 1_000]),
+        span: Millis(random.pick(&[15, 300, 5_000])),
+        outages_max: random.pick(&[1, 2, 5]),
+        pause: Millis(random.pick(&[20, 200])),
+        pause_max: Millis(random.pick(&[20, 600])),
+    }
+}
+
+fn guard(random: &mut Random) -> GuardPolicy {
+    GuardPolicy {
+        events_min: random.pick(&[2, 10]),
+        dead_permille: random.pick(&[0, 200, 500]),
+        span: Millis(random.pick(&[15, 500, 60_000])),
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Subscription {
     pub retries_scheduled: u64,
     /// Timers set.
     pub timers_pending: u64,
+    /// How the worst of its breakers stands.
+    pub breaker: String,
 }
 
 /// Events of one topic that are not finished.

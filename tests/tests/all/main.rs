@@ -8,5 +8,6 @@ mod kafka_faults;
 mod kafka_groups;
 mod kafka_operators;
 mod kafka_security;
+mod pipeline;
 mod reload;
 mod ticketing;

@@ -252,11 +252,11 @@ fn topics_that_an_expression_matches_are_read_as_they_come() -> Result<()> {
     let refused = when(&client, "tally", |it| !it["error"].is_null())?;
     assert!(error(&refused).contains("no topic matches `^in-.*`"), "{refused}");
 
-    client.send("/topics", &json!({"name": "in-a", "partitions": 2}))?;
+    client.send("/api/v1/topics", &json!({"name": "in-a", "partitions": 2}))?;
     when(&client, "tally", |it| it["state"] == "running" && it["error"].is_null())?;
     for (topic, id) in [("in-a", "first"), ("in-b", "second"), ("in-c", "third")] {
         if topic != "in-a" {
-            client.send("/topics", &json!({"name": topic, "partitions": 2}))?;
+            client.send("/api/v1/topics", &json!({"name": topic, "partitions": 2}))?;
         }
         // Nobody waits until the topic is read: it is read from its beginning.
         client.send(&format!("/topics/{topic}?key=k"), &json!({"id": id}))?;
@@ -274,6 +274,6 @@ fn topics_that_an_expression_matches_are_read_as_they_come() -> Result<()> {
     letters.context("the dead letter of in-a")?;
     let topics = client.topics()?;
     assert!(topics.iter().all(|it| !it.contains("dlq.tally")), "{topics:?}");
-    assert!(client.delete("/topics/in-b").is_err(), "a topic that is read was deleted");
+    assert!(client.delete("/api/v1/topics/in-b").is_err(), "a topic that is read was deleted");
     host.stop()
 }

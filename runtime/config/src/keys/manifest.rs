@@ -97,6 +97,15 @@ static SUBSCRIPTION: Table = Table {
         Key::table("grants", &GRANTS),
         Key::table("limits", &LIMITS),
         Key::table("retry", &RETRY),
+        Key::optional(
+            "events_per_second",
+            Kind::Count { min: 1, max: 1_000_000 },
+            "no limit",
+            "Attempts that the host starts at most. What comes faster waits in its topics; a tenth \
+             of a second's attempts may be saved up.",
+        ),
+        Key::table("breaker", &BREAKER),
+        Key::table("dead_letter_guard", &GUARD),
         Key::new(
             "dead_letter",
             Kind::FlagOr(Text::Topic),
@@ -351,6 +360,80 @@ static RETRY: Table = Table {
             "Bytes a parked key holds before its partition pauses.",
         ),
         Key::table("class", &CLASSES),
+    ],
+};
+
+static BREAKER: Table = Table {
+    doc: "When attempts stop for a while because too many fail: of the classes `retryable`, \
+          `trap`, `timeout`, `memory` and `infrastructure`, on one worker. Meanwhile nothing is \
+          attempted and nothing given up on. Then one attempt finds out, and 2, 4 and 8 after it.",
+    open: None,
+    keys: &[
+        Key::new("enabled", Kind::Flag, "true", "Whether there is one."),
+        Key::new(
+            "attempts",
+            Kind::Count { min: 1, max: 1_000_000 },
+            "20",
+            "Attempts within `span` before failures say anything.",
+        ),
+        Key::new(
+            "failures",
+            Kind::Decimal { min: 1, max: 1_000 },
+            "0.5",
+            "Share of failures at which it opens.",
+        ),
+        Key::new(
+            "span",
+            Kind::Span { min: SECOND, max: HOUR, word: None },
+            "\"30s\"",
+            "How long an attempt counts.",
+        ),
+        Key::new(
+            "outages",
+            Kind::Count { min: 1, max: 1_000_000 },
+            "5",
+            "Failures of class `infrastructure` in a row at which it opens, however few attempts \
+             there were.",
+        ),
+        Key::new(
+            "pause",
+            Kind::Span { min: 1, max: DAY, word: None },
+            "\"30s\"",
+            "How long it stays open at first. Doubles each time it opens again.",
+        ),
+        Key::new(
+            "max_pause",
+            Kind::Span { min: 1, max: DAY, word: None },
+            "\"5m\"",
+            "How long it stays open at most.",
+        ),
+    ],
+};
+
+static GUARD: Table = Table {
+    doc: "When so many events become dead letters, on one worker, that the subscription pauses \
+          until an operator resumes it.",
+    open: None,
+    keys: &[
+        Key::new("enabled", Kind::Flag, "true", "Whether there is one."),
+        Key::new(
+            "events",
+            Kind::Count { min: 1, max: 1_000_000 },
+            "100",
+            "Events within `span` before dead letters say anything.",
+        ),
+        Key::new(
+            "dead_letters",
+            Kind::Decimal { min: 0, max: 1_000 },
+            "0.2",
+            "Share of dead letters above which it pauses.",
+        ),
+        Key::new(
+            "span",
+            Kind::Span { min: SECOND, max: HOUR, word: None },
+            "\"1m\"",
+            "How long an event counts.",
+        ),
     ],
 };
 

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_engine::{ClassPolicy, FailureClass, OnDead, OnExhausted, Order, Policy};
+use gristmill_engine::{
+    BreakerPolicy, ClassPolicy, FailureClass, GuardPolicy, OnDead, OnExhausted, Order, Policy,
+};
 
 use super::{
     Clock, DeadLetter, Envelope, Filter, Grants, Limits, Places, Start, SubscriptionConfig, rules,
@@ -168,7 +170,29 @@ fn policy(
         window_bytes: table.bytes("window_bytes"),
         parked_events_max: retry.count("parked_events_max"),
         parked_bytes_max: retry.bytes("parked_bytes_max"),
+        rate: table.number_if_any("events_per_second").map(|events| events.saturating_mul(1_000)),
+        breaker: breaker(table.table("breaker")),
+        guard: guard(table.table("dead_letter_guard")),
     }
+}
+
+fn breaker(table: &Checked) -> Option<BreakerPolicy> {
+    table.flag("enabled").then(|| BreakerPolicy {
+        attempts_min: table.count("attempts"),
+        failures_permille: table.number("failures"),
+        span: table.millis("span"),
+        outages_max: table.count("outages"),
+        pause: table.millis("pause"),
+        pause_max: table.millis("max_pause"),
+    })
+}
+
+fn guard(table: &Checked) -> Option<GuardPolicy> {
+    table.flag("enabled").then(|| GuardPolicy {
+        events_min: table.count("events"),
+        dead_permille: table.number("dead_letters"),
+        span: table.millis("span"),
+    })
 }
 
 /// The classes that differ from the rest of the policy.

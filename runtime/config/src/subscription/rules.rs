@@ -28,7 +28,8 @@ pub(super) fn check(
     check_order(table, subscription, report);
     check_dead_letter(table, subscription, report);
     check_dead_letter_names(table, subscription, report);
-    check_intervals(table.table("retry"), report);
+    check_intervals(table.table("retry"), ("initial_interval", "max_interval"), report);
+    check_intervals(table.table("breaker"), ("pause", "max_pause"), report);
 }
 
 /// Limits that are written stay below the ceilings.
@@ -168,18 +169,19 @@ fn check_dead_letter_names(
     }
 }
 
-fn check_intervals(retry: &Checked, report: &mut Report<'_>) {
-    let (first, most) = (retry.millis("initial_interval"), retry.millis("max_interval"));
-    if retry.sound("initial_interval") && retry.sound("max_interval") && first > most {
-        let (first, most) = (units::span(first.0), units::span(most.0));
-        let reason =
-            format!("`initial_interval` of {first} is longer than `max_interval` of {most}");
-        let (key, value) = if retry.written("max_interval") {
-            ("initial_interval", most)
-        } else {
-            ("max_interval", first)
-        };
-        let instead = Some(line_of(key, &string(&value)));
-        report.error(retry.place("initial_interval"), code::CONTRADICTION, reason, instead);
+/// The first of two spans is not longer than the longest.
+fn check_intervals(
+    table: &Checked,
+    (first, most): (&'static str, &'static str),
+    report: &mut Report<'_>,
+) {
+    let (short, long) = (table.millis(first), table.millis(most));
+    if !(table.sound(first) && table.sound(most) && short > long) {
+        return;
     }
+    let (short, long) = (units::span(short.0), units::span(long.0));
+    let reason = format!("`{first}` of {short} is longer than `{most}` of {long}");
+    let (key, value) = if table.written(most) { (first, long) } else { (most, short) };
+    let instead = Some(line_of(key, &string(&value)));
+    report.error(table.place(first), code::CONTRADICTION, reason, instead);
 }

@@ -112,13 +112,22 @@ fn state_over_several_topics_needs_equal_partitions() {
 fn an_expression_that_matches_nothing_yet_is_only_doubted() {
     let text = "[[subscription]]\ntopics = [\"^pay.*\", \"^orders-.*\"]\ngrants.state = true\n";
     let geo = manifest_of("geo.toml", text);
-    check(&host_of(TOPICS), std::slice::from_ref(&geo), &expect![[r#"
+    check(
+        &host_of(TOPICS),
+        std::slice::from_ref(&geo),
+        &expect![[r"
         geo.toml:2: [E0120] warning: no topic is known that `^orders-.*` matches
-    "#]]);
+    "]],
+    );
     assert!(cross_check(&host_of(TOPICS), &[geo], &["orders-eu".to_owned()]).is_empty());
-    let both = manifest_of("geo.toml", "[[subscription]]\ntopics = ['^\\w+']\ngrants.state = true\n");
-    check(&host_of(TOPICS), &[both], &expect![[r#"
+    let both =
+        manifest_of("geo.toml", "[[subscription]]\ntopics = ['^\\w+']\ngrants.state = true\n");
+    check(
+        &host_of(TOPICS),
+        &[both],
+        &expect![[r#"
         geo.toml:2: [E0123] state and timers over several topics need equal partition counts: in gristmill.toml, "orders" has 8, "payments" has 4
           write: `partitions = 8`
-    "#]]);
+    "#]],
+    );
 }

@@ -33,3 +33,18 @@ impl From<Error> for Failed {
         }
     }
 }
+
+/// What was asked about a topic; `None` when that is gone, because somebody deleted it.
+///
+/// # Errors
+///
+/// Whatever else went wrong.
+pub(crate) fn if_there<T>(asked: Result<T, Error>) -> Result<Option<T>, Error> {
+    match asked {
+        Err(
+            Error::Store(StoreError::TopicUnknown { .. })
+            | Error::Kafka(KafkaError::TopicUnknown { .. }),
+        ) => Ok(None),
+        asked => asked.map(Some),
+    }
+}

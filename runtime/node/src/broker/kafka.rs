@@ -116,9 +116,11 @@ impl Kafka {
         let (mut again, mut has_changed) = (Vec::new(), false);
         let mut known = self.write_known();
         let names: std::collections::BTreeSet<_> = found.iter().map(|it| it.name.clone()).collect();
-        known.by_name.retain(|name, _| names.contains(name) || {
-            has_changed = true;
-            false
+        known.by_name.retain(|name, _| {
+            names.contains(name) || {
+                has_changed = true;
+                false
+            }
         });
         for topic in found {
             let before = known.by_name.get(&topic.name);

@@ -10,7 +10,7 @@ use gristmill_store::{
     Batch, Bounds, ReadLimit, Receipt, Store, Stored, Topic, TopicFigures, TopicSpec, TopicUpdate,
 };
 
-pub(crate) use self::error::{Error, Failed};
+pub(crate) use self::error::{Error, Failed, if_there};
 pub(crate) use self::kafka::{Kafka, changelog_name, registry_name};
 
 /// Told how a write ended.

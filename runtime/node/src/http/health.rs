@@ -54,7 +54,11 @@ fn show(host: &Host, view: &SubscriptionView) -> Result<(), broker::Error> {
                 shared.metrics.forget_lag(&view.name, &source.name, partition);
                 continue;
             }
-            let bounds = shared.broker.bounds(source.topic, PartitionId(partition))?;
+            let bounds = shared.broker.bounds(source.topic, PartitionId(partition));
+            let Some(bounds) = broker::if_there(bounds)? else {
+                shared.metrics.forget_lag(&view.name, &source.name, partition);
+                continue;
+            };
             let (next, ahead) = finished.unwrap_or((bounds.start, 0));
             let behind = bounds.end.0.saturating_sub(next.max(bounds.start).0);
             let lag = behind.saturating_sub(ahead);
@@ -62,7 +66,7 @@ fn show(host: &Host, view: &SubscriptionView) -> Result<(), broker::Error> {
         }
     }
     for topic in letters::topics_of(shared, status) {
-        let backlog = letters::backlog(shared, &topic)?;
+        let Some(backlog) = broker::if_there(letters::backlog(shared, &topic))? else { continue };
         shared.metrics.set_dlq_backlog(&view.name, &topic.name, backlog);
     }
     Ok(())

@@ -11,6 +11,7 @@ use super::Api;
 use super::error::ApiError;
 use super::query;
 use crate::host::SubscriptionView;
+use crate::metrics::circuit_name;
 use crate::plugins::PluginStatus;
 
 /// All plugins, with their versions and what was refused.
@@ -110,5 +111,6 @@ fn shown(api: &Api, view: &SubscriptionView) -> Value {
         "events_in_flight": figures.events_in_flight,
         "retries_scheduled": figures.retries_scheduled,
         "timers_pending": figures.timers_pending,
+        "breaker": circuit_name(figures.circuit),
     })
 }

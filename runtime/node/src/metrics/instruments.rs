@@ -105,6 +105,8 @@ pub(super) struct HeldInstruments {
     pub(super) retries: IntGaugeVec,
     pub(super) dlq_backlog: IntGaugeVec,
     pub(super) timers: IntGaugeVec,
+    pub(super) breaker: IntGaugeVec,
+    pub(super) breaker_transitions: IntCounterVec,
     pub(super) timer_lateness: HistogramVec,
 }
 
@@ -152,6 +154,17 @@ impl HeldInstruments {
                 "Dead letters held in a dead-letter topic",
             ),
             timers: made.gauges("gristmill_timers_pending", SUBSCRIPTION, "Timers set"),
+            breaker: made.gauges(
+                "gristmill_breaker_state",
+                &["subscription", "state"],
+                "1 for how the breaker stands that stands worst of all workers': closed, \
+                 half-open or open",
+            ),
+            breaker_transitions: made.counters(
+                "gristmill_breaker_transitions_total",
+                &["subscription", "state"],
+                "Breakers of workers that came to be closed, half-open or open",
+            ),
             timer_lateness: made.histograms(
                 "gristmill_timer_lateness_seconds",
                 SUBSCRIPTION,

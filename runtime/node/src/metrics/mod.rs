@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytestring::ByteString;
-use gristmill_engine::{Figures, Instant};
+use gristmill_engine::{Circuit, Figures, Instant};
 use gristmill_store::{Figures as StoreFigures, Space};
 use prometheus::{IntGaugeVec, Registry, TextEncoder};
 
@@ -63,6 +63,18 @@ struct ProcessGauges {
     cpu: prometheus::Gauge,
     threads: IntGaugeVec,
     open_fds: IntGaugeVec,
+}
+
+/// All a breaker can be.
+const CIRCUITS: [Circuit; 3] = [Circuit::Closed, Circuit::HalfOpen, Circuit::Open];
+
+/// The word for how a breaker stands, in labels and JSON.
+pub(crate) fn circuit_name(circuit: Circuit) -> &'static str {
+    match circuit {
+        Circuit::Closed => "closed",
+        Circuit::HalfOpen => "half-open",
+        Circuit::Open => "open",
+    }
 }
 
 const SUBSCRIPTION: &[&str] = &["subscription"];
@@ -151,6 +163,10 @@ impl Metrics {
         set(&self.held.in_flight, figures.events_in_flight);
         set(&self.held.retries, figures.retries_scheduled);
         set(&self.held.timers, figures.timers_pending);
+        for circuit in CIRCUITS {
+            let gauge = self.held.breaker.with_label_values(&[subscription, circuit_name(circuit)]);
+            gauge.set(i64::from(circuit == figures.circuit));
+        }
     }
 
     /// Sets how far a subscription is behind in one partition.

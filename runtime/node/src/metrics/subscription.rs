@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytestring::ByteString;
-use gristmill_engine::{FailureClass, Millis};
+use gristmill_engine::{Circuit, FailureClass, Millis};
 use prometheus::{Counter, Histogram, IntCounter, IntGauge};
 
-use super::{Meter, Metrics};
+use super::{CIRCUITS, Meter, Metrics, circuit_name};
 use crate::envelope::class_name;
 
 const CLASSES: [FailureClass; 8] = [
@@ -68,6 +68,7 @@ pub(crate) struct SubscriptionMetrics {
     pub(super) dedupe_hits: IntCounter,
     stale: IntCounter,
     skipped: IntCounter,
+    transitions: BTreeMap<Circuit, IntCounter>,
     pub(super) last_processed: IntGauge,
     pub(super) busy: Counter,
     pub(super) fuel: IntCounter,
@@ -91,6 +92,10 @@ impl SubscriptionMetrics {
         let completed = |outcome: Outcome| {
             (outcome, metrics.events.completed.with_label_values(&[name, outcome.name()]))
         };
+        let transitions = |circuit: Circuit| {
+            let labels = [name, circuit_name(circuit)];
+            (circuit, metrics.held.breaker_transitions.with_label_values(&labels))
+        };
         Self {
             consumed: topics.iter().map(consumed).collect(),
             completed: Outcome::ALL.into_iter().map(completed).collect(),
@@ -107,6 +112,7 @@ impl SubscriptionMetrics {
             dedupe_hits: counter(&metrics.events.dedupe_hits),
             stale: counter(&metrics.events.stale),
             skipped: counter(&metrics.events.skipped),
+            transitions: CIRCUITS.into_iter().map(transitions).collect(),
             last_processed: gauge(&metrics.events.last_processed),
             busy: metrics.plugins.busy.with_label_values(&[plugin]),
             fuel: metrics.plugins.fuel.with_label_values(&[plugin]),
@@ -134,6 +140,13 @@ impl SubscriptionMetrics {
         }
         if class == FailureClass::Trap {
             self.traps.inc();
+        }
+    }
+
+    /// A worker's breaker stands otherwise from now on.
+    pub(crate) fn breaker(&self, circuit: Circuit) {
+        if let Some(counter) = self.transitions.get(&circuit) {
+            counter.inc();
         }
     }
 

@@ -136,9 +136,8 @@ fn changelog(
     let Some(kafka) = shared.broker.kafka() else { return Ok(None) };
     let subscription = &config.name;
     let name = changelog_name(&shared.config.name, subscription);
-    let topic = kafka
-        .changelog(&name, partitions, !is_stateful(config))
-        .map_err(broker::Error::from)?;
+    let topic =
+        kafka.changelog(&name, partitions, !is_stateful(config)).map_err(broker::Error::from)?;
     if topic.partitions != partitions {
         let has = topic.partitions;
         return Err(Refused::misplaced(format!(

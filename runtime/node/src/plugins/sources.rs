@@ -20,9 +20,10 @@ pub(super) fn find(
     let mut sources: Vec<Source> = Vec::new();
     for selector in &config.topics {
         let found = match selector.name() {
-            Some(name) => vec![topics::find(shared, name).map_err(|missing| {
-                Refused::for_topics(format!("{file}: {missing}"))
-            })?],
+            Some(name) => vec![
+                topics::find(shared, name)
+                    .map_err(|missing| Refused::for_topics(format!("{file}: {missing}")))?,
+            ],
             None => matching(shared, config, selector),
         };
         for topic in found {
@@ -35,7 +36,8 @@ pub(super) fn find(
     if sources.is_empty() {
         let written: Vec<&str> = config.topics.iter().map(TopicSelector::as_str).collect();
         return Err(Refused::for_topics(format!(
-            "{file}: [E0120] no topic matches `{}` of subscription {:?}\n  it runs as soon as one does",
+            "{file}: [E0120] no topic matches `{}` of subscription {:?}\n  \
+             it runs as soon as one does",
             written.join("`, `"),
             config.name,
         )));

@@ -32,8 +32,8 @@ pub(crate) enum Inbox {
     Operation(Operation),
     /// Topics came, went, were made anew or grew.
     TopicsChanged,
-    /// The engine of a worker paused a subscription, as its policy says.
-    PausedByPolicy(gristmill_engine::SubscriptionId),
+    /// The engine of a worker paused a subscription, as its policy or its guard says.
+    Paused(gristmill_engine::SubscriptionId, PausedBy),
 }
 
 /// A version that was compiled in the background.
@@ -136,7 +136,7 @@ impl Supervisor {
                 Inbox::Loaded(loaded) => self.loaded(*loaded),
                 Inbox::Operation(operation) => self.operate(operation),
                 Inbox::TopicsChanged => self.topics_changed(),
-                Inbox::PausedByPolicy(subscription) => self.paused_by_policy(subscription),
+                Inbox::Paused(subscription, by) => self.paused_by(subscription, by),
             }
         }
     }
@@ -380,23 +380,31 @@ impl Supervisor {
             .collect()
     }
 
-    fn paused_by_policy(&mut self, subscription: gristmill_engine::SubscriptionId) {
+    /// A worker has paused a subscription: so do the others, until an operator resumes it.
+    fn paused_by(&mut self, subscription: gristmill_engine::SubscriptionId, by: PausedBy) {
         let board = self.shared.board.read();
         let found = board.subscriptions.iter().find(|(_, status)| status.id == subscription);
         let named = found.map(|(name, status)| (name.clone(), status.id));
         drop(board);
-        if let Some((name, id)) = named {
-            tracing::error!(
+        let Some((name, id)) = named else { return };
+        match by {
+            PausedBy::Guard => tracing::error!(
+                code = "E0468",
+                subscription = name,
+                "too many events became dead letters, which paused the subscription; resume it \
+                 when the cause is gone"
+            ),
+            PausedBy::Policy | PausedBy::Operator => tracing::error!(
                 code = "E0454",
                 subscription = name,
                 "an exhausted event paused its subscription; resume it when the cause is gone"
-            );
-            if let Err(error) = self.shared.remember_paused(&name, Some(PausedBy::Policy)) {
-                tracing::error!(code = error.error().code(), subscription = name, %error,
-                    "remember that a subscription is paused: a restart would resume it");
-            }
-            self.pause(vec![(name, id)], PausedBy::Policy.name());
+            ),
         }
+        if let Err(error) = self.shared.remember_paused(&name, Some(by)) {
+            tracing::error!(code = error.error().code(), subscription = name, %error,
+                "remember that a subscription is paused: a restart would resume it");
+        }
+        self.pause(vec![(name, id)], by.name());
     }
 
     fn operate(&mut self, operation: Operation) {

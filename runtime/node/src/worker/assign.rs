@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use gristmill_config::Start;
 use gristmill_engine::{
-    Assignment, Cursor, Generation, Input, Offset, PartitionId, Position, SubscriptionId, Version,
+    Assignment, Cursor, Generation, Input, Offset, PartitionId, Policy, Position, SubscriptionId,
+    Version,
 };
 use gristmill_plugin_host::Runner;
 use gristmill_store::{Bounds, Scope};
@@ -27,7 +28,7 @@ impl Worker {
         let bound = Bound { binding: Arc::clone(&binding), runner, meter: Rc::clone(&meter) };
         self.meters.entry(subscription).or_insert(meter);
         self.versions.insert((subscription, version), bound);
-        let policy = Box::new(binding.config.policy());
+        let policy = self.policy_of(&binding);
         let Some(current) = self.current.get(&subscription).map(Arc::clone) else {
             self.current.insert(subscription, Arc::clone(&binding));
             self.feed(Input::Subscribed { subscription, policy, version })?;
@@ -44,6 +45,14 @@ impl Worker {
             self.rebind(binding)?;
         }
         Ok(())
+    }
+
+    /// The policy of a subscription on this worker: its part of what the host may do.
+    fn policy_of(&self, binding: &Binding) -> Box<Policy> {
+        let policy = binding.config.policy();
+        let parts = u64::from(self.workers.min(binding.partitions()).max(1));
+        let rate = policy.rate.map(|rate| rate.checked_div(parts).unwrap_or(rate).max(1));
+        Box::new(Policy { rate, ..policy })
     }
 
     /// Has every partition given back; the last release assigns under the new topics.

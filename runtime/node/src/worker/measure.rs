@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Moment};
 
 use gristmill_engine::{
-    CheckpointId, EventRef, Instant, Observation, Progress, SubscriptionId, Terminal, Version,
+    CheckpointId, Circuit, EventRef, Instant, Observation, Progress, SubscriptionId, Terminal,
+    Version,
 };
 use gristmill_plugin_host::Finished;
 use gristmill_store::Change;
@@ -14,8 +15,9 @@ use super::Worker;
 use super::attempts::Invocation;
 use super::part::Content;
 use super::stage::Place;
-use crate::metrics::{Meter, Outcome};
+use crate::metrics::{Meter, Outcome, circuit_name};
 use crate::plugins::Inbox;
+use crate::shared::PausedBy;
 
 /// Outcomes of the checkpoints that are not durable yet.
 #[derive(Debug, Default)]
@@ -161,9 +163,33 @@ impl Worker {
                 tracing::debug!(subscription = subscription.0, "lane parked");
             }
             Observation::SubscriptionPaused { subscription, class: _ } => {
-                self.shared.tell_supervisor(Inbox::PausedByPolicy(subscription));
+                self.shared.tell_supervisor(Inbox::Paused(subscription, PausedBy::Policy));
+            }
+            Observation::TooManyDead { subscription } => {
+                self.shared.tell_supervisor(Inbox::Paused(subscription, PausedBy::Guard));
+            }
+            Observation::Breaker { subscription, circuit } => {
+                if let Some((metrics, name)) = metrics(subscription) {
+                    metrics.breaker(circuit);
+                    self.tell_breaker(&name, circuit);
+                }
             }
             Observation::AttemptFailed { .. } | Observation::AlreadyFinished { .. } => {}
+        }
+    }
+
+    fn tell_breaker(&self, subscription: &str, circuit: Circuit) {
+        let (worker, state) = (self.index, circuit_name(circuit));
+        match circuit {
+            Circuit::Open => tracing::warn!(
+                code = "E0467",
+                subscription,
+                worker,
+                "too many attempts fail: none is made for a while, and no event is given up on"
+            ),
+            Circuit::HalfOpen | Circuit::Closed => {
+                tracing::info!(subscription, worker, state, "breaker");
+            }
         }
     }
 }

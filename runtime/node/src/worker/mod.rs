@@ -38,7 +38,7 @@ use self::attempts::{Attempts, Invocation};
 use self::fetch::CursorId;
 use self::filling::Filling;
 use self::measure::Tally;
-use self::ownership::Ownership;
+use self::ownership::{Ask, Ownership};
 use self::part::Part;
 use crate::Error;
 use crate::binding::Binding;
@@ -209,7 +209,7 @@ impl Worker {
             Command::Bind(binding, is_paused) => self.bind(binding, is_paused),
             Command::Pause(subscription) => self.feed(Input::Paused { subscription }),
             Command::Resume(subscription) if self.kafka.is_some() => {
-                self.resume_at_ends(subscription);
+                self.ask_for_ends(Ask::ToResume, subscription);
                 Ok(())
             }
             Command::Resume(subscription) => {
@@ -301,6 +301,7 @@ impl Worker {
             }
             Effect::Commit { checkpoint, progress } => self.commit(checkpoint, progress)?,
             Effect::Activated { subscription, version } => self.activate(subscription, version),
+            Effect::Probe { subscription } => self.look_for_ends(subscription)?,
             Effect::Drained => self.is_drained = true,
             Effect::Observe(observation) => self.observe(observation),
             Effect::Discard { .. }
@@ -359,6 +360,7 @@ impl Worker {
             | Effect::Stage { .. }
             | Effect::Commit { .. }
             | Effect::Activated { .. }
+            | Effect::Probe { .. }
             | Effect::Drained
             | Effect::Observe(_) => return Err(Error::broken("an effect on no partition")),
         }

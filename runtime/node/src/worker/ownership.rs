@@ -35,14 +35,23 @@ pub(crate) enum Told {
     Ready(Place, u64, Result<Option<Ready>, Failed>),
     /// A partition has something to read.
     Readable(CursorId),
-    /// The ends of a subscription's topics were asked for, to resume it.
-    Ends(SubscriptionId, Vec<Position>),
+    /// The ends of a subscription's topics were asked for.
+    Ends(Ask, SubscriptionId, Vec<Position>),
     /// A checkpoint will never be true.
     Aborted(CheckpointId, &'static str, gristmill_kafka::Error),
     /// A checkpoint will never be true, because of one append.
     Undeliverable(CheckpointId, usize, gristmill_kafka::Error),
     /// The host cannot go on.
     Failed(gristmill_kafka::Error),
+}
+
+/// Why ends are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// An operator resumes the subscription.
+    ToResume,
+    /// Its breaker wants to try again.
+    ToProbe,
 }
 
 /// What a worker holds where topics live in a cluster.
@@ -162,7 +171,12 @@ impl Worker {
                 self.readable.insert(cursor);
                 Ok(())
             }
-            Told::Ends(subscription, ends) => self.feed(Input::Resumed { subscription, ends }),
+            Told::Ends(Ask::ToResume, subscription, ends) => {
+                self.feed(Input::Resumed { subscription, ends })
+            }
+            Told::Ends(Ask::ToProbe, subscription, ends) => {
+                self.feed(Input::Probed { subscription, ends })
+            }
             Told::Aborted(checkpoint, reason, error) => self.aborted(checkpoint, reason, &error),
             Told::Undeliverable(checkpoint, append, error) => {
                 self.undeliverable(checkpoint, append, error)
@@ -408,8 +422,20 @@ impl Worker {
         refused.and_then(|refused| refused.get(&(place, event))).is_some_and(|it| it.letter)
     }
 
-    /// Resumes a subscription once the ends of its topics are known: overdue timers wait for them.
-    pub(super) fn resume_at_ends(&self, subscription: SubscriptionId) {
+    /// An open breaker wants to know where its topics end.
+    pub(super) fn look_for_ends(&mut self, subscription: SubscriptionId) -> Result<(), Error> {
+        if self.kafka.is_some() {
+            self.ask_for_ends(Ask::ToProbe, subscription);
+        } else {
+            let ends = self.ends_of(subscription)?;
+            self.inputs.push_back(Input::Probed { subscription, ends });
+        }
+        Ok(())
+    }
+
+    /// Has it told where the topics of a subscription end: overdue timers wait for what lies
+    /// before.
+    pub(super) fn ask_for_ends(&self, ask: Ask, subscription: SubscriptionId) {
         let places: Vec<Position> = self.positions_of(subscription);
         let (shared, answer) = (Arc::clone(&self.shared), self.sender.clone());
         tokio::task::spawn_blocking(move || {
@@ -419,7 +445,7 @@ impl Worker {
                 Position { offset: bounds.map_or(place.offset, |bounds| bounds.end), ..place }
             });
             let ends = ends.collect();
-            drop(answer.send(Command::Told(Told::Ends(subscription, ends))));
+            drop(answer.send(Command::Told(Told::Ends(ask, subscription, ends))));
         });
     }
 }

@@ -7,6 +7,7 @@ use gristmill_engine::{
     AttemptId, Effect, FailureClass, Input, Instant, OnExhausted, Outcome, Staged, SubscriptionId,
 };
 
+use super::circuits::{Circuits, counts};
 use super::{Case, Checker, Fact, Home, Owners, Resets, Scene, attempts_max, ensure, exhaustion};
 use crate::topic::EventId;
 
@@ -18,6 +19,7 @@ type Instance = (Case, Option<u64>);
 pub(super) struct Attempts {
     owners: Owners,
     resets: Resets,
+    circuits: Circuits,
     counts: BTreeMap<Instance, Count>,
     running: BTreeMap<(usize, AttemptId), (Home, Instance)>,
     failures: BTreeMap<Case, u32>,
@@ -48,8 +50,10 @@ impl Checker for Attempts {
             *self.interruptions.entry(home).or_default() += 1;
         }
         if let Fact::Fed { worker, input } = fact {
-            return self.fed(worker, input, scene);
+            self.fed(worker, input, scene)?;
         }
+        // What is wrong with a breaker is its own checker's to say.
+        drop(self.circuits.follow(fact, scene));
         let Fact::Done { worker, effect, event } = fact else { return Ok(()) };
         if let Effect::Cancel { attempt } = effect {
             self.running.remove(&(worker, *attempt));
@@ -80,6 +84,7 @@ impl Attempts {
         } else if let Input::Finished { attempt, outcome } = input
             && let Some((home, instance)) = self.running.remove(&(worker, *attempt))
             && let Outcome::Failed { class, .. } = outcome
+            && !(self.circuits.is_probe(worker, *attempt) && counts(*class))
         {
             return self.fail(home, instance, *class, scene);
         }

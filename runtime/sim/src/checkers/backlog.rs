@@ -59,7 +59,10 @@ impl Backlog {
             }
             self.note(home, scene);
         }
-        let Input::Resumed { subscription, ends } = input else { return };
+        let (Input::Resumed { subscription, ends } | Input::Probed { subscription, ends }) = input
+        else {
+            return;
+        };
         for end in ends {
             let home = (*subscription, end.partition);
             if self.owners.0.get(&home).is_some_and(|owner| owner.0 == worker) {

@@ -8,6 +8,7 @@ use gristmill_engine::{
     Verdict,
 };
 
+use super::circuits::{Circuits, counts};
 use super::{Case, Checker, Fact, Home, Owners, Scene, attempts_max, ensure, exhaustion};
 use crate::topic::EventId;
 
@@ -20,6 +21,7 @@ pub(super) struct DeadLetters {
     owners: Owners,
     running: BTreeMap<(usize, AttemptId), (Home, Instance)>,
     failures: BTreeMap<Instance, Failures>,
+    circuits: Circuits,
 }
 
 /// Counted failures of an instance.
@@ -45,6 +47,8 @@ impl Checker for DeadLetters {
         if let Fact::Fed { worker, input } = fact {
             self.fed(worker, input, scene);
         }
+        // What is wrong with a breaker is its own checker's to say.
+        drop(self.circuits.follow(fact, scene));
         let Fact::Done { worker, effect, event: Some(event) } = fact else { return Ok(()) };
         if let Effect::Invoke { attempt, subscription, partition, parked, .. } = effect {
             let home = (*subscription, *partition);
@@ -85,6 +89,7 @@ impl DeadLetters {
             && let Some((home, instance)) = self.running.remove(&(worker, *attempt))
             && let Outcome::Failed { class, .. } = outcome
             && *class != FailureClass::Infrastructure
+            && !(self.circuits.is_probe(worker, *attempt) && counts(*class))
         {
             let failures = self.failures.entry(instance).or_default();
             failures.home = Some(home);

@@ -3,14 +3,19 @@
 
 mod attempts;
 mod backlog;
+mod breaker;
 mod bytes;
+mod circuits;
 mod concurrency;
 mod dead_letters;
 mod dedupe;
 mod generations;
+mod guard;
+mod lately;
 mod loss;
 mod once;
 mod order;
+mod pace;
 mod parking;
 mod pause;
 mod progress;
@@ -152,14 +157,17 @@ impl Panel {
         let mut checkers: Vec<Box<dyn Checker>> = vec![
             Box::<attempts::Attempts>::default(),
             Box::<backlog::Backlog>::default(),
+            Box::<breaker::Breaker>::default(),
             Box::<bytes::Bytes>::default(),
             Box::<concurrency::Concurrency>::default(),
             Box::<dead_letters::DeadLetters>::default(),
             Box::<dedupe::Dedupe>::default(),
             Box::<generations::Generations>::default(),
+            Box::<guard::Guard>::default(),
             Box::<loss::Loss>::default(),
             Box::<once::Once>::default(),
             Box::<order::Order>::default(),
+            Box::<pace::Pace>::default(),
             Box::<parking::Parking>::default(),
             Box::<pause::Pause>::default(),
             Box::<progress::Progress>::default(),

@@ -74,7 +74,7 @@ impl Story {
         for topic in [TopicId(0), TopicId(1)] {
             topics.create(topic, 1);
         }
-        let policy = Policy { jitter_permille: 0, ..Policy::default() };
+        let policy = Policy { jitter_permille: 0, breaker: None, guard: None, ..Policy::default() };
         let billing = Subscription { id: HOME.0, topics: vec![TopicId(0), TopicId(1)], policy };
         Self {
             script: Script {

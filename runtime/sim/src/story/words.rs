@@ -51,6 +51,7 @@ pub(super) fn effect(story: &Story, effect: &Effect, about: Option<EventId>) -> 
         }
         Effect::Released { .. } => Some("the partition is free".to_owned()),
         Effect::Activated { version, .. } => Some(format!("version {} takes over", version.0)),
+        Effect::Probe { .. } => Some("ask where topics end".to_owned()),
         Effect::Drained => Some("all is drained".to_owned()),
         Effect::Release { .. } | Effect::Observe(_) => None,
     }

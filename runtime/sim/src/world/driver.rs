@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gristmill_engine::{
     Assignment, AttemptId, CheckpointId, Effect, EventRef, Generation, Instant, KeyHash, Mark,
-    Offset, Outcome, Staged, Terminal, TimerChange, TimerHash, TopicId, Version,
+    Offset, Outcome, Staged, SubscriptionId, Terminal, TimerChange, TimerHash, TopicId, Version,
 };
 
 use crate::planted::{Planted, Subject, picks};
@@ -23,6 +23,8 @@ pub enum Asked {
     Rewind(Home),
     /// A revoked partition is free.
     Released(Home),
+    /// A breaker wants to know where topics end.
+    Ends(SubscriptionId),
     /// The worker may end.
     Drained,
 }
@@ -179,6 +181,7 @@ impl Driver {
             | Effect::ResumeFetch { .. }
             | Effect::Released { .. }
             | Effect::Activated { .. }
+            | Effect::Probe { .. }
             | Effect::Drained
             | Effect::Observe(_) => None,
         }
@@ -235,6 +238,7 @@ impl Driver {
                 self.parts.remove(&(subscription, partition));
                 Some(Asked::Released((subscription, partition)))
             }
+            Effect::Probe { subscription } => Some(Asked::Ends(subscription)),
             Effect::Drained => Some(Asked::Drained),
             Effect::Fetch { .. } | Effect::PauseFetch { .. } | Effect::ResumeFetch { .. } => {
                 self.read(&effect);
@@ -271,6 +275,7 @@ impl Driver {
             | Effect::Release { .. }
             | Effect::Released { .. }
             | Effect::Activated { .. }
+            | Effect::Probe { .. }
             | Effect::Drained
             | Effect::Observe(_) => {}
         }

@@ -104,6 +104,12 @@ impl World {
 
     pub(super) fn resume(&mut self, subscription: SubscriptionId) -> Result<(), Failure> {
         self.paused.remove(&subscription);
+        let ends = self.ends(subscription);
+        self.tell_all(&Input::Resumed { subscription, ends })
+    }
+
+    /// Where the topics of a subscription end.
+    pub(super) fn ends(&self, subscription: SubscriptionId) -> Vec<Position> {
         let mut ends = Vec::new();
         for topic in &self.script.subscription(subscription).topics {
             for partition in self.script.partition_ids() {
@@ -111,7 +117,7 @@ impl World {
                 ends.push(Position { topic: *topic, partition, offset });
             }
         }
-        self.tell_all(&Input::Resumed { subscription, ends })
+        ends
     }
 
     fn shorten(&mut self) -> Result<(), Failure> {

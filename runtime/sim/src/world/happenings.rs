@@ -39,6 +39,8 @@ pub(super) enum Happening {
     Answer { worker: usize, life: u64, home: Home, generation: Generation },
     /// A record read under an older assignment turns up.
     Straggle { worker: usize, life: u64, fetched: Box<Fetched> },
+    /// A worker is told where the topics of a subscription end.
+    Probe { worker: usize, life: u64, subscription: SubscriptionId },
     /// An operator resumes a subscription.
     Resume(SubscriptionId),
     /// Storage has room again.
@@ -75,6 +77,10 @@ impl World {
             }
             Happening::Straggle { worker, life, fetched } => {
                 self.tell(worker, life, Input::Fetched(*fetched))
+            }
+            Happening::Probe { worker, life, subscription } => {
+                let ends = self.ends(subscription);
+                self.tell(worker, life, Input::Probed { subscription, ends })
             }
             Happening::Resume(subscription) => self.resume(subscription),
             Happening::Room => self.room(),
@@ -185,6 +191,9 @@ impl World {
             Asked::Released(home) => {
                 self.owners.remove(&home);
                 self.after(20, Happening::Assign(home));
+            }
+            Asked::Ends(subscription) => {
+                self.after(10, Happening::Probe { worker, life, subscription });
             }
             Asked::Drained => return self.restart(worker),
         }

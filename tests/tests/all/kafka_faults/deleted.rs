@@ -69,6 +69,10 @@ fn a_topic_deleted_under_a_host_holds_up_no_other_and_is_read_anew() -> Result<(
     told.with_context(|| format!("nobody is told: {:?}\n{}", error_of(&client), host.tail()))?;
     tell(&cluster, &scene, kept, 5_000)?;
     handled(&cluster, &scene, 5_000)?;
+    // Those who watch go on seeing the rest.
+    let of_kept = format!("topic=\"{}\"", scene.topic(kept));
+    ensure!(client.get("/metrics")?.contains(&of_kept), "no metrics of what is left");
+    ensure!(client.subscriptions()?.len() == PUPPETS.len(), "{:?}", client.subscriptions()?);
 
     cluster.create_topic(&scene.topic(gone), 4, &[])?;
     tell(&cluster, &scene, gone, 6_000)?;

@@ -8,7 +8,7 @@ use gristmill_tests::support::kafka::witness::{Ground, Written};
 use gristmill_tests::support::wait;
 use serde_json::json;
 
-use super::scene::{PATIENCE, settle, start};
+use super::scene::{PATIENCE, report, settle, start};
 
 /// Events of a step.
 const EVENTS: usize = 20;
@@ -75,6 +75,8 @@ fn an_expression_finds_topics_that_come_later_and_reads_them_whole() -> Result<(
     // What is there when it first runs is read from its end.
     ground.make("shards-in-a", 2)?;
     write(&ground, "shards-in-a", false)?;
+    let joined = || Ok(report(&client, "shards-tally").ok());
+    wait::until(PATIENCE, joined)?.with_context(|| format!("no group: {}", host.tail()))?;
     settle(&client, "shards-tally")?;
     ensure!(error_of(&client)?.is_empty(), "{}", error_of(&client)?);
 
@@ -105,7 +107,7 @@ fn an_expression_finds_topics_that_come_later_and_reads_them_whole() -> Result<(
     ground.cluster().delete_topic("shards-in-d")?;
     write(&ground, "shards-in-b", true)?;
     let read = wait::until(PATIENCE, || {
-        let report = settle(&client, "shards-tally")?;
+        let report = report(&client, "shards-tally")?;
         let topics = report["members"][0]["partitions"].as_array().context("partitions")?;
         let names: Vec<_> = topics.iter().filter_map(|it| it["topic"].as_str()).collect();
         let are_two = names.iter().filter(|it| it.starts_with("shards-in-")).count() == 2;

@@ -252,12 +252,15 @@ fn topics_that_are_no_expressions() {
     let text = r#"[[subscription]]
 topics = ["^orders-(eu", "shop.*"]
 "#;
-    check(&manifest_problems(text), &expect![[r#"
+    check(
+        &manifest_problems(text),
+        &expect![[r#"
         geo.toml:2: [E0110] `topics`: "^orders-(eu" is no regular expression: unclosed group
           write: `topics = ['^shop\..*']`
         geo.toml:2: [E0110] `topics`: "shop.*" is not a topic name: 1 to 249 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, not `.` or `..`
           write: `topics = ['^shop\..*']`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
