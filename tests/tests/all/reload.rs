@@ -277,3 +277,44 @@ fn topics_that_an_expression_matches_are_read_as_they_come() -> Result<()> {
     assert!(client.delete("/api/v1/topics/in-b").is_err(), "a topic that is read was deleted");
     host.stop()
 }
+
+#[test]
+fn attempts_that_run_when_another_version_comes_are_not_made_again() -> Result<()> {
+    let home = Home::new(&binary("debug"), &format!("{CONFIG}[topics.answers]\n"))?;
+    let manifest = |number: u32| {
+        format!(
+            "# version {number}\n[[subscription]]\nname = \"puppet\"\ntopics = [\"in\"]\n\
+             envelope = \"raw\"\ngrants.emit = [\"answers\"]\n\
+             limits.instances = {{ reuse = {number} }}\n"
+        )
+    };
+    home.put("puppet.toml", manifest(1).as_bytes())?;
+    home.put("puppet.wasm", &guest("puppet")?)?;
+    let mut host = home.start(&[])?;
+    let client = host.must_be_ready()?;
+    let mut published = 0;
+    for number in 2..6 {
+        for key in 0..100 {
+            client.send_text(&format!("/topics/in?key=k{key}"), "spin 2\necho")?;
+            published += 1;
+        }
+        home.put("puppet.toml", manifest(number).as_bytes())?;
+
+        let seen = wait::until(PATIENCE, || {
+            let log = std::fs::read_to_string(home.log())?;
+            // Once by each worker.
+            let times = log.matches("plugin version in use").count();
+            Ok((times >= 2 * usize::try_from(number - 1)?).then_some(()))
+        })?;
+        seen.with_context(|| format!("version {number} is not in use: {}", host.tail()))?;
+    }
+    let done = || -> Result<usize> { Ok(client.topic("answers")?.iter().flatten().count()) };
+    wait::until(PATIENCE, || Ok((done()? == published).then_some(())))?
+        .with_context(|| format!("{:?} of {published} answers", done()))?;
+    let attempts = "gristmill_attempts_total{class=\"success\",plugin=\"puppet\",\
+        subscription=\"puppet\"} ";
+    let metrics = client.get("/metrics")?;
+    let made = metrics.lines().find_map(|it| it.strip_prefix(attempts));
+    assert_eq!(made, Some(&*published.to_string()), "attempts for {published} events");
+    host.stop()
+}

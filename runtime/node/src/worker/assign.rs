@@ -170,8 +170,7 @@ impl Worker {
             part.binding = Arc::clone(&binding);
         }
         self.meters.insert(subscription, meter);
-        // Older versions stay until the attempts that run on them have ended: those hold the
-        // runner themselves, so the entries can go now.
+        // Attempts that run on older versions hold what they need of them, so the entries can go.
         self.versions.retain(|(of, other), _| *of != subscription || *other >= version);
         tracing::info!(worker = self.index, subscription = %binding.name,
             digest = binding.plugin.digest(), "plugin version in use");

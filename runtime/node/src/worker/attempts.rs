@@ -36,8 +36,15 @@ pub(super) struct Invocation {
     pub(super) version: Version,
 }
 
+/// A call that was made, and the version that answers it: another may be in use when it does.
+#[derive(Debug, Clone)]
+pub(super) struct Attempt {
+    invocation: Invocation,
+    binding: Arc<Binding>,
+}
+
 /// The end of an attempt, or nothing where it was cancelled.
-pub(super) type Ended = Option<(Invocation, Finished)>;
+pub(super) type Ended = Option<(Attempt, Finished)>;
 
 /// The call of a plugin.
 type Call = Pin<Box<dyn Future<Output = Finished>>>;
@@ -51,7 +58,7 @@ const ENDED_MAX: u32 = 128;
 #[derive(Default)]
 pub(super) struct Attempts {
     /// Not begun yet, in order. Most end when they are polled once, and then cost no more.
-    fresh: VecDeque<(Invocation, Call)>,
+    fresh: VecDeque<(Attempt, Call)>,
     /// Begun, and waiting for something.
     waiting: FuturesUnordered<Waiting>,
     handles: Map<AttemptId, AbortHandle>,
@@ -74,7 +81,7 @@ impl Attempts {
     pub(super) fn cancel(&mut self, attempt: AttemptId) {
         match self.handles.remove(&attempt) {
             Some(handle) => handle.abort(),
-            None => self.fresh.retain(|(invocation, _)| invocation.attempt != attempt),
+            None => self.fresh.retain(|(fresh, _)| fresh.invocation.attempt != attempt),
         }
         self.succeeded.remove(&attempt);
     }
@@ -99,12 +106,12 @@ impl Attempts {
     /// Begins attempts until one ends at once.
     async fn next_fresh(&mut self) -> Option<Ended> {
         poll_fn(|context| {
-            while let Some((invocation, mut call)) = self.fresh.pop_front() {
+            while let Some((attempt, mut call)) = self.fresh.pop_front() {
                 match call.as_mut().poll(context) {
                     Poll::Ready(finished) => {
-                        return Poll::Ready(Some(Some((invocation, finished))));
+                        return Poll::Ready(Some(Some((attempt, finished))));
                     }
-                    Poll::Pending => self.wait(invocation, call),
+                    Poll::Pending => self.wait(attempt, call),
                 }
             }
             Poll::Ready(None)
@@ -112,12 +119,12 @@ impl Attempts {
         .await
     }
 
-    fn wait(&mut self, invocation: Invocation, call: Call) {
+    fn wait(&mut self, attempt: Attempt, call: Call) {
         let (handle, registration) = AbortHandle::new_pair();
-        self.handles.insert(invocation.attempt, handle);
+        self.handles.insert(attempt.invocation.attempt, handle);
         self.waiting.push(Box::pin(async move {
             match Abortable::new(call, registration).await {
-                Ok(finished) => Some((invocation, finished)),
+                Ok(finished) => Some((attempt, finished)),
                 Err(Aborted) => None,
             }
         }));
@@ -148,25 +155,26 @@ impl Worker {
 
     /// Tells the engine how an attempt ended, and keeps its effects until they are staged.
     pub(super) fn finish(&mut self, ended: Ended) -> Result<(), Error> {
-        let Some((invocation, finished)) = ended else { return Ok(()) };
+        let Some((Attempt { invocation, binding }, finished)) = ended else { return Ok(()) };
         let attempt = invocation.attempt;
         self.attempts.handles.remove(&attempt);
         self.measure(&invocation, &finished);
         let outcome = match finished.result {
-            Ok(effects) => self.succeed(&invocation, effects),
+            Ok(effects) => self.succeed(&invocation, binding, effects),
             Err(failure) => self.fail(&invocation, failure),
         };
         self.feed(Input::Finished { attempt, outcome })
     }
 
-    fn succeed(&mut self, invocation: &Invocation, effects: Effects) -> Outcome {
+    fn succeed(
+        &mut self,
+        invocation: &Invocation,
+        binding: Arc<Binding>,
+        effects: Effects,
+    ) -> Outcome {
         let place = (invocation.subscription, invocation.partition);
         let slot = self.parts.get(&place).and_then(|part| part.slots.get(&invocation.event));
         let key = slot.map(|slot| slot.content.key()).unwrap_or_default();
-        let bound = self.versions.get(&(invocation.subscription, invocation.version));
-        let Some(binding) = bound.map(|bound| Arc::clone(&bound.binding)) else {
-            return self.fail(invocation, lost("the plugin version was retired"));
-        };
         if let Some(reason) = self.refused_emission(place, invocation.event) {
             let failure = refused(reason);
             return self.fail(invocation, failure);
@@ -246,7 +254,10 @@ impl Worker {
             Ok(Arc::clone(&bound.runner).call(request, Box::new(world)))
         });
         match call {
-            Ok(call) => self.attempts.fresh.push_back((invocation, Box::pin(call))),
+            Ok(call) => {
+                let attempt = Attempt { invocation, binding: bound.binding };
+                self.attempts.fresh.push_back((attempt, Box::pin(call)));
+            }
             Err(failure) => {
                 let outcome = self.fail(&invocation, failure);
                 let attempt = invocation.attempt;
