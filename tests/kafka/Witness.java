@@ -1,7 +1,9 @@
+import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.databind.util.RawValue;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
@@ -9,6 +11,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -51,7 +54,7 @@ import org.apache.kafka.common.serialization.StringSerializer;
  */
 public final class Witness {
     private static final ObjectMapper JSON = new ObjectMapper();
-    /** No answer takes longer. */
+    /** Nothing takes longer than this without anything coming of it. */
     private static final Duration PATIENCE = Duration.ofSeconds(30);
     /** Longest silence before a reader looks whether it has come to the end. */
     private static final Duration LOOK = Duration.ofMillis(100);
@@ -84,7 +87,9 @@ public final class Witness {
             } catch (Exception error) {
                 answer.put("error", error.toString());
             }
-            answers.write(JSON.writeValueAsBytes(answer));
+            // As a stream: an answer may be hundreds of megabytes.
+            JSON.writer().without(JsonGenerator.Feature.AUTO_CLOSE_TARGET)
+                .writeValue(answers, answer);
             answers.write('\n');
             answers.flush();
         }
@@ -110,18 +115,16 @@ public final class Witness {
     }
 
     /** Committed records, by topic and partition; or only that some are undecided yet. */
-    private void read(JsonNode topics, ObjectNode answer) throws Exception {
+    private void read(JsonNode wanted, ObjectNode answer) throws Exception {
         List<String> names = new ArrayList<>();
-        topics.forEach(topic -> names.add(topic.asText()));
-        List<TopicPartition> partitions = new ArrayList<>();
-        ObjectNode told = answer.putObject("topics");
+        wanted.forEach(topic -> names.add(topic.asText()));
+        // As text: a tree of what a long run writes would be many times as large.
+        Map<TopicPartition, StringBuilder> told = new LinkedHashMap<>();
         for (var topic : admin.describeTopics(names).allTopicNames().get().values()) {
-            ArrayNode lists = told.putArray(topic.name());
-            topic.partitions().forEach(partition -> {
-                partitions.add(new TopicPartition(topic.name(), partition.partition()));
-                lists.addArray();
-            });
+            topic.partitions().forEach(partition -> told.put(
+                new TopicPartition(topic.name(), partition.partition()), new StringBuilder()));
         }
+        List<TopicPartition> partitions = new ArrayList<>(told.keySet());
         Map<TopicPartition, Long> ends = ends(partitions, IsolationLevel.READ_UNCOMMITTED);
         answer.put("undecided", !ends.equals(ends(partitions, IsolationLevel.READ_COMMITTED)));
         Map<String, Object> settings = Map.of(
@@ -140,10 +143,20 @@ public final class Witness {
                     throw new IllegalStateException("the end is not reached: " + ends);
                 }
                 for (ConsumerRecord<String, String> record : consumer.poll(LOOK)) {
-                    tell(record, (ArrayNode) told.get(record.topic()).get(record.partition()));
+                    StringBuilder list =
+                        told.get(new TopicPartition(record.topic(), record.partition()));
+                    list.append(list.isEmpty() ? "[" : ",").append(told(record));
+                    began = System.nanoTime();
                 }
             }
         }
+        ObjectNode topics = answer.putObject("topics");
+        told.forEach((partition, list) -> {
+            String text = list.isEmpty() ? "[]" : list.append(']').toString();
+            topics.withArray(partition.topic()).addRawValue(new RawValue(text));
+            list.setLength(0);
+            list.trimToSize();
+        });
     }
 
     private static boolean hasCome(KafkaConsumer<?, ?> consumer, Map<TopicPartition, Long> ends) {
@@ -151,8 +164,8 @@ public final class Witness {
             .allMatch(end -> consumer.position(end.getKey()) >= end.getValue());
     }
 
-    private static void tell(ConsumerRecord<String, String> record, ArrayNode list) {
-        ObjectNode one = list.addObject();
+    private static String told(ConsumerRecord<String, String> record) throws Exception {
+        ObjectNode one = JSON.createObjectNode();
         one.put("partition", record.partition());
         one.put("offset", record.offset());
         one.put("timestamp_ms", record.timestamp());
@@ -169,6 +182,7 @@ public final class Witness {
         } catch (Exception notJson) {
             one.put("payload", record.value());
         }
+        return JSON.writeValueAsString(one);
     }
 
     /** Writes records in their order; all are acknowledged when it answers, with their places. */

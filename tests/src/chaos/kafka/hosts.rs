@@ -81,7 +81,7 @@ impl Hosts {
 
     /// Waits until nothing is left to do: neither by the hosts' word, nor by the broker's.
     fn settle(&self, clients: &[Client]) -> Result<Left> {
-        let ends = ends(&self.ground.read(&SOURCES)?);
+        let ends = self.ends()?;
         stage::settle(|| {
             // How far a partition has come only its owner knows, and the group.
             let mut left = stage::unsettled(clients, Subscription::pending)?;
@@ -94,6 +94,13 @@ impl Hosts {
             }
             Ok(left)
         })
+    }
+
+    /// Where the sources end. No transaction writes to them, so nothing lies behind the last record.
+    fn ends(&self) -> Result<Ends> {
+        let mut ends = self.ground.cluster().ends(&SOURCES.join("|"))?;
+        ends.retain(|(topic, _), _| SOURCES.contains(&topic.as_str()));
+        Ok(ends)
     }
 
     /// Events that a subscription has not finished, as its group has committed.
@@ -113,7 +120,7 @@ impl Hosts {
         sent: BTreeMap<String, Vec<Event>>,
         told: &Left,
     ) -> Result<History> {
-        let ends = ends(&self.ground.read(&SOURCES)?);
+        let ends = self.ends()?;
         let mut left = Left::new();
         for (name, _) in SUBSCRIPTIONS {
             let events = told.get(name).copied().unwrap_or(1) + self.lag(name, &ends)?;
@@ -141,18 +148,6 @@ impl Hosts {
 
 /// End offsets of the source topics' partitions.
 type Ends = BTreeMap<(String, u32), u64>;
-
-/// Those of what was read. No transaction writes to these topics, so nothing lies behind the last
-/// record.
-fn ends(read: &BTreeMap<String, Partitions<Stored>>) -> Ends {
-    let last = read.iter().flat_map(|(topic, partitions)| {
-        partitions
-            .iter()
-            .filter_map(|records| records.last())
-            .map(|last| ((topic.clone(), last.partition), last.offset + 1))
-    });
-    last.collect()
-}
 
 fn group(subscription: &str) -> String {
     format!("chaos-{subscription}")
