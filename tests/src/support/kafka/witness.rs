@@ -236,7 +236,7 @@ impl Ground {
 impl Witness {
     fn start(servers: &str) -> Result<Self> {
         let mut process = Command::new("java")
-            .args(["-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+            .args(["-Xmx4g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
             .args(["-Dorg.apache.logging.log4j.level=OFF", "-cp"])
             .arg(libs()?.join("*"))
             .arg(component::root().join("tests/kafka/Witness.java"))
