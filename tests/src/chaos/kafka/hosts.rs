@@ -96,7 +96,7 @@ impl Hosts {
         })
     }
 
-    /// Where the sources end. No transaction writes to them, so nothing lies behind the last record.
+    /// Where the sources end. No transaction writes to them: nothing lies behind the last record.
     fn ends(&self) -> Result<Ends> {
         let mut ends = self.ground.cluster().ends(&SOURCES.join("|"))?;
         ends.retain(|(topic, _), _| SOURCES.contains(&topic.as_str()));
