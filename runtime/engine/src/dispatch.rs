@@ -53,9 +53,7 @@ impl Engine {
         self.visit(now, effects, running.place, |partition, scope| {
             partition.book.running.remove(&attempt);
             let is_probe = scope.desk.is_probe(attempt);
-            let head = partition.lanes.get(&running.lane).and_then(|lane| lane.head());
-            let is_parked = head.is_some_and(|(_, place)| place.is_some());
-            scope.note_attempt(attempt, is_parked, &outcome);
+            scope.note_attempt(attempt, running.is_parked, &outcome);
             scope.end_attempt(attempt);
             partition.finished(scope, (running.lane, is_probe), attempt, outcome);
         });
@@ -152,7 +150,8 @@ impl Partition {
         }
         lane.state = State::Running(attempt);
         self.book.running.insert(attempt);
-        scope.worker.running.insert(attempt, Running { place: self.book.place, lane: key });
+        let running = Running { place: self.book.place, lane: key, is_parked: parked.is_some() };
+        scope.worker.running.insert(attempt, running);
         scope.desk.running = scope.desk.running.saturating_add(1);
         scope.desk.breaker.begin(attempt);
         scope.desk.pace.spend();

@@ -36,6 +36,8 @@ pub(crate) enum Alarm {
 pub(crate) struct Running {
     pub(crate) place: Place,
     pub(crate) lane: KeyHash,
+    /// Whether its event is in durable parking.
+    pub(crate) is_parked: bool,
 }
 
 /// How far the host's stop has come.

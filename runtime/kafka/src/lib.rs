@@ -9,7 +9,6 @@ mod error;
 mod ffi;
 mod group;
 mod limits;
-mod murmur;
 mod properties;
 mod reader;
 mod record;
@@ -24,7 +23,6 @@ pub use committer::{Committer, Done, Ended, GroupOffsets, Guarantee, Hook, Step,
 pub use context::{Statistics, Trouble};
 pub use error::{Cause, Class, Error};
 pub use group::{Group, Listener, Membered, Read, Reading, Term};
-pub use murmur::partition_of;
 pub use properties::{SESSION_TIMEOUT_DEFAULT, Settings, TRANSACTION_TIMEOUT_DEFAULT, check};
 pub use reader::{ReadLimit, Reader};
 pub use record::{NewRecord, Record};

@@ -34,8 +34,7 @@ pub struct Record {
 pub struct NewRecord {
     /// The topic.
     pub topic: ByteString,
-    /// The partition, which the caller chose; [`partition_of`](crate::partition_of) chooses as
-    /// Java's client does.
+    /// The partition, which the caller chose.
     pub partition: u32,
     /// Milliseconds since the Unix epoch; 0 stands for the moment it is appended.
     pub timestamp_ms: u64,

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use gristmill_engine::{Bytes as Size, Offset};
-use gristmill_kafka::{
-    Appender, AppenderBounds, Cluster, Error, NewRecord, ReadLimit, Reader, partition_of,
-};
+use gristmill_engine::{Bytes as Size, Instant, Offset, PartitionId, TopicId};
+use gristmill_kafka::{Appender, AppenderBounds, Cluster, Error, NewRecord, ReadLimit, Reader};
+use gristmill_store::{Retention, Store, Topic};
 
 use super::shared::{PATIENCE, new_topic, settings, shared};
 
@@ -173,11 +172,20 @@ fn partitions_of_keys_are_those_of_other_clients() -> Result<()> {
     super::raw::write_keys(&shared.bootstrap, "appender-keys", &keys)?;
     let reader = Reader::new(&shared.cluster);
     let limit = ReadLimit { events: 100, bytes: Size::mib(1) };
+    let topic = Topic {
+        id: TopicId(0),
+        name: "appender-keys".into(),
+        partitions: 5,
+        retention: Retention::default(),
+        compacted: false,
+        created: Instant(0),
+    };
     let mut found = 0;
     for partition in 0..5 {
         let read = reader.read(("appender-keys", partition), Offset(0), limit, Duration::ZERO)?;
         for record in read {
-            assert_eq!(partition_of(record.key.as_deref(), 0, 5), partition, "{record:?}");
+            let chosen = Store::partition_for(&topic, record.key.as_deref(), 0);
+            assert_eq!(chosen, PartitionId(partition), "{record:?}");
             found += 1;
         }
     }

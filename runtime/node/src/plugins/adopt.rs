@@ -137,7 +137,7 @@ fn changelog(
     let subscription = &config.name;
     let name = changelog_name(&shared.config.name, subscription);
     let topic =
-        kafka.changelog(&name, partitions, !is_stateful(config)).map_err(broker::Error::from)?;
+        kafka.changelog(&name, partitions, !config.stateful()).map_err(broker::Error::from)?;
     if topic.partitions != partitions {
         let has = topic.partitions;
         return Err(Refused::misplaced(format!(
@@ -146,11 +146,6 @@ fn changelog(
         )));
     }
     Ok(Some(topic.name))
-}
-
-/// Whether keys are bound to the partition they have: then it must not change.
-fn is_stateful(config: &SubscriptionConfig) -> bool {
-    config.grants.state || config.grants.timers
 }
 
 /// The consumer group of a subscription.
