@@ -8,6 +8,7 @@ use wasmtime::{Result, format_err};
 
 use crate::{
     Emission, EmitError, RunnerSettings, StateError, TimerError,
+    alarm::Alarms,
     attempt::Attempt,
     bindings::{
         gristmill::plugin::{publish, state, timers, types},
@@ -24,6 +25,7 @@ use crate::{
 pub(crate) struct Host {
     pub(crate) settings: Arc<RunnerSettings>,
     pub(crate) slice: Arc<Slice>,
+    pub(crate) alarms: Arc<Alarms>,
     pub(crate) limiter: Limiter,
     pub(crate) attempt: Option<Attempt>,
     pub(crate) log: Log,
@@ -32,9 +34,13 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(settings: Arc<RunnerSettings>, slice: Arc<Slice>) -> Self {
+    pub(crate) fn new(
+        settings: Arc<RunnerSettings>,
+        slice: Arc<Slice>,
+        alarms: Arc<Alarms>,
+    ) -> Self {
         let limiter = Limiter::new(&settings.limits);
-        Self { settings, slice, limiter, attempt: None, log: Log::default(), wasi: None }
+        Self { settings, slice, alarms, limiter, attempt: None, log: Log::default(), wasi: None }
     }
 
     /// Makes the store ready for an attempt.

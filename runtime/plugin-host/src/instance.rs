@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::{Store, UpdateDeadline};
 
 use crate::{
     Handled, Request, RunnerSettings, Usage,
@@ -16,6 +16,7 @@ use crate::{
     host::Host,
     lower,
     plugin::Program,
+    runtime::Inner,
     seats::Seat,
     ticker::{Slice, Turn},
 };
@@ -44,9 +45,11 @@ struct Handlers {
 }
 
 impl Instance {
-    pub(crate) fn new(engine: &Engine, settings: &Arc<RunnerSettings>, seat: Seat) -> Self {
+    pub(crate) fn new(runtime: &Inner, settings: &Arc<RunnerSettings>, seat: Seat) -> Self {
         let slice = Arc::new(Slice::new());
-        let mut store = Store::new(engine, Host::new(Arc::clone(settings), Arc::clone(&slice)));
+        let alarms = Arc::clone(&runtime.alarms);
+        let host = Host::new(Arc::clone(settings), Arc::clone(&slice), alarms);
+        let mut store = Store::new(&runtime.engine, host);
         store.limiter(|host| &mut host.limiter);
         let limits = &settings.limits;
         let largest = limits.emitted_bytes.max(limits.value_bytes).saturating_add(HOSTCALL_BYTES);

@@ -5,6 +5,7 @@
 //! is an attempt: it gets a [`Request`], asks its [`World`], and ends as [`Finished`] with
 //! [`Effects`] or a [`Failure`].
 
+mod alarm;
 mod attempt;
 mod bindings;
 mod cache;

@@ -106,7 +106,7 @@ impl Runner {
             return Some(instance);
         }
         let seat = self.runtime.inner.seats.take().await?;
-        Some(Instance::new(&self.runtime.inner.engine, &self.settings, seat))
+        Some(Instance::new(&self.runtime.inner, &self.settings, seat))
     }
 
     /// Judges the answer, and keeps the instance where it may serve on.

@@ -10,6 +10,7 @@ use wasmtime::{
 
 use crate::{
     Error, LoadError, Plugin,
+    alarm::Alarms,
     bindings::{TimedHandler, wasi::logging::logging},
     cache::{self, Cache},
     host::Host,
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) seats: Seats,
     pub(crate) ticker: Ticker,
+    pub(crate) alarms: Arc<Alarms>,
     linker: Linker<Host>,
     cache: Option<Cache>,
     pooled: bool,
@@ -107,8 +109,10 @@ impl Runtime {
             None => None,
         };
         let ticker = Ticker::start(engine.clone()).map_err(|error| Error::Engine(error.into()))?;
+        let alarms = Alarms::start().map_err(|error| Error::Engine(error.into()))?;
+        let alarms = Arc::new(alarms);
         let seats = Seats::new(settings.instances_max);
-        let inner = Inner { settings, engine, seats, ticker, linker, cache, pooled };
+        let inner = Inner { settings, engine, seats, ticker, alarms, linker, cache, pooled };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -28,6 +28,7 @@ use wasmtime_wasi::{
 };
 
 use crate::{
+    alarm::Alarms,
     attempt::{Attempt, Seed},
     host::Host,
     log::Level,
@@ -141,11 +142,13 @@ impl monotonic_clock::Host for Host {
     }
 
     fn subscribe_instant(&mut self, when: u64) -> Result<Resource<DynPollable>> {
+        let alarms = Arc::clone(&self.alarms);
         let wasi = self.wasi();
         let now = wasi.elapsed.load(Ordering::Relaxed);
         let nanos = when.saturating_sub(now);
-        let until = tokio::time::Instant::now().checked_add(Duration::from_nanos(nanos));
-        let sleep = Sleep { until, when: now.max(when), elapsed: Arc::clone(&wasi.elapsed) };
+        let until = Instant::now().checked_add(Duration::from_nanos(nanos));
+        let elapsed = Arc::clone(&wasi.elapsed);
+        let sleep = Sleep { until, when: now.max(when), elapsed, alarms };
         let sleep = wasi.table.push(sleep)?;
         subscribe(&mut wasi.table, sleep)
     }
@@ -198,17 +201,18 @@ fn machine_time() -> Duration {
 /// A sleep of a guest: real, and when it ends the guest's clock shows it.
 struct Sleep {
     /// `None` when the end is beyond what the machine can count to.
-    until: Option<tokio::time::Instant>,
+    until: Option<Instant>,
     /// What the guest's clock shows afterwards, in nanoseconds.
     when: u64,
     elapsed: Arc<AtomicU64>,
+    alarms: Arc<Alarms>,
 }
 
 #[async_trait]
 impl Pollable for Sleep {
     async fn ready(&mut self) {
         match self.until {
-            Some(until) => tokio::time::sleep_until(until).await,
+            Some(until) => self.alarms.sleep_until(until).await,
             None => std::future::pending().await,
         }
         self.elapsed.fetch_max(self.when, Ordering::Relaxed);
