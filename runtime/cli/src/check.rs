@@ -144,7 +144,7 @@ fn manifests(
 }
 
 /// Manifests of the plugin folder, and whether a component is beside each.
-fn documents(folder: &Path) -> Result<BTreeMap<PathBuf, bool>, Problem> {
+pub(crate) fn documents(folder: &Path) -> Result<BTreeMap<PathBuf, bool>, Problem> {
     let unlisted = |error: io::Error| {
         Problem::environment("E0565", format!("list {}", folder.display())).source(error)
     };

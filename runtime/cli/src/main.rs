@@ -10,6 +10,7 @@ mod consume;
 mod dlq;
 mod event;
 mod exit;
+mod explain;
 mod groups;
 mod health;
 mod init;
@@ -54,6 +55,8 @@ enum Command {
     Run(run::Args),
     /// Finds everything that is wrong with the configuration and the manifests
     Check(check::Args),
+    /// Tells which settings hold for a subscription, stage by stage, and where each comes from
+    Explain(explain::Args),
     /// Writes a first configuration, its schemas and a folder for plugins
     Init(init::Args),
     /// Says whether a host is ready: exit code 0, else 1
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(&args, &output),
         Command::Check(args) => check::run(&args, &output),
+        Command::Explain(args) => explain::run(&args, &output),
         Command::Init(args) => init::run(&args, &output),
         Command::Health(args) => health::run(&args, &output),
         Command::Plugin(command) => plugin::run(command, &output),

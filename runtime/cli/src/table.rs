@@ -45,6 +45,13 @@ impl Table {
         }
     }
 
+    /// Prints its rows without a heading.
+    pub(crate) fn print_rows(&self, output: &Output) {
+        for line in self.lines().into_iter().skip(1) {
+            output.line(line);
+        }
+    }
+
     fn lines(&self) -> Vec<String> {
         let heading: Vec<String> =
             self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();

@@ -10,6 +10,7 @@ mod broker;
 mod check;
 mod envelope;
 mod expand;
+mod explain;
 mod field;
 mod glob;
 mod host;
@@ -30,6 +31,7 @@ mod walk;
 
 pub use broker::{Broker, GroupTemplate, Guarantee, Kafka};
 pub use check::cross_check;
+pub use explain::{Because, Explanation, Setting, Stage, explain};
 pub use field::{Pointer, Secret};
 pub use glob::Glob;
 pub use host::{

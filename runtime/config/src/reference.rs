@@ -17,6 +17,7 @@ table, for editors.
 
 `gristmill check` reads everything and reports every problem at once: file, line, code, reason and
 the line to write instead. An unknown key is an error. Each code has a page in `errors/`.
+`gristmill explain SUBSCRIPTION` tells which settings hold and where each comes from.
 
 ## Values
 

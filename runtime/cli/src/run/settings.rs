@@ -42,6 +42,15 @@ pub(super) fn read(args: &Args, output: &Output) -> Result<Option<HostConfig>, P
 
 /// Reads the host's configuration: of the file named, which must be there, else of `FILE`.
 pub(crate) fn host(named: Option<&Path>, output: &Output) -> Result<HostConfig, Problems> {
+    let (name, text) = document(named, output)?;
+    gristmill_config::host(&Source { name: &name, text: &text }, &variable)
+}
+
+/// Name and text of that file; no text where there is none and none was named.
+pub(crate) fn document(
+    named: Option<&Path>,
+    output: &Output,
+) -> Result<(String, String), Problems> {
     let path = named.map_or_else(|| PathBuf::from(FILE), Path::to_path_buf);
     let text = if named.is_none() && !path.exists() {
         output.note(format!("no {FILE} here: every default holds; `gristmill init` writes one"));
@@ -49,8 +58,7 @@ pub(crate) fn host(named: Option<&Path>, output: &Output) -> Result<HostConfig, 
     } else {
         gristmill_config::read::document(&path).map_err(|it| Problems::from_iter([it]))?
     };
-    let name = path.display().to_string();
-    gristmill_config::host(&Source { name: &name, text: &text }, &variable)
+    Ok((path.display().to_string(), text))
 }
 
 /// A variable of the environment, for `${NAME}`.

@@ -1,4 +1,5 @@
-//! `init` and `check`: what is written is right, and what is wrong is told, all at once.
+//! `init`, `check` and `explain`: what is written is right, what is wrong is told all at once, and
+//! what holds can be asked for.
 
 use crate::support::Folder;
 
@@ -111,4 +112,62 @@ fn run_refuses_what_check_refuses() {
     assert_eq!(refused.code, Some(2));
     assert!(refused.err.ends_with("1 error: the host does not start\n"), "{refused:?}");
     assert!(!folder.path(".gristmill").exists());
+}
+
+#[test]
+fn explain_tells_what_holds_and_where_it_is_from() {
+    let folder = Folder::new();
+    folder.write("gristmill.toml", "[ceilings]\nmemory = \"8MiB\"\n");
+    folder.write("plugins/billing.toml", MANIFEST);
+    let told = folder.run("explain billing");
+    let out = told.done().to_owned();
+    assert!(
+        out.starts_with("billing, of plugin billing in plugins/billing.toml\n\nread: "),
+        "{out}"
+    );
+    for words in [
+        ["topics", "plugins/billing.toml:3", "[\"orders\"]"].as_slice(),
+        &["retry.max_attempts", "default", "8"],
+        &["limits.memory", "ceiling", "\"8MiB\""],
+        &["fuel", "default", "no limit"],
+    ] {
+        let line = out.lines().find(|line| words.iter().all(|word| line.contains(word)));
+        assert!(line.is_some(), "{words:?} in:\n{out}");
+    }
+    let answer = folder.run("--json explain billing").json();
+    assert_eq!(answer["file"], "plugins/billing.toml");
+    let stages: Vec<_> = answer["stages"].as_array().unwrap().iter().collect();
+    let names: Vec<_> = stages.iter().map(|stage| stage["stage"].as_str().unwrap()).collect();
+    let order = "read decode filter order breaker handle retry give_up publish commit";
+    assert_eq!(names, order.split(' ').map(|it| it.replace('_', " ")).collect::<Vec<_>>());
+    let topics = stages[0]["settings"].as_array().unwrap().iter().find(|it| it["key"] == "topics");
+    let wanted = serde_json::json!({
+        "key": "topics", "value": "[\"orders\"]", "from": "written",
+        "file": "plugins/billing.toml", "line": 3,
+    });
+    assert_eq!(topics, Some(&wanted));
+}
+
+#[test]
+fn explain_knows_no_other_subscriptions_and_repairs_no_document() {
+    let folder = Folder::new();
+    folder.write("gristmill.toml", "");
+    folder.write("plugins/billing.toml", MANIFEST);
+    let unknown = folder.run("explain biling");
+    assert_eq!(unknown.code, Some(2));
+    assert_eq!(
+        unknown.err,
+        "error[E0567]: no manifest has a subscription \"biling\"\nhint: there are billing\n"
+    );
+    folder.write("plugins/broken.toml", "[[subscription]]\ntopics = []\n");
+    let broken = folder.run("explain other");
+    assert_eq!(broken.code, Some(1));
+    assert!(broken.err.contains("plugins/broken.toml:2:1"), "it may be in there: {broken:?}");
+    folder.run("explain billing").done();
+    folder.write("gristmill.toml", "listn = 1\n");
+    let broken = folder.run("explain billing");
+    assert!(
+        broken.err.contains("E0103") && broken.err.contains("nothing is explained"),
+        "{broken:?}"
+    );
 }

@@ -1,0 +1,437 @@
+//! Says which settings hold for each subscription of a manifest, stage by stage of an event's way,
+//! and where each comes from. It decides none of them: what differs from the documents is what
+//! [`crate::manifest`] and [`crate::host`] make of them.
+
+use crate::{
+    Broker, Ceilings, Env, Fields, HostConfig, Pointer, Problems, Secret, Source, envelope,
+    keys::{Key, Kind, Pairs, Preset, Table, host::HOST, manifest::MANIFEST},
+    units,
+    walk::{
+        Checked, Entry, Origin, Value,
+        checked::{Pair, disagree},
+        value::string,
+        walk,
+    },
+};
+
+/// What holds for one subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// Its name.
+    pub subscription: String,
+    /// The name of its plugin.
+    pub plugin: String,
+    /// In the order in which an event comes to them.
+    pub stages: Vec<Stage>,
+}
+
+/// One stage of an event's way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// Its name.
+    pub name: &'static str,
+    /// What happens there, in a few words.
+    pub about: &'static str,
+    /// In the order of the reference page.
+    pub settings: Vec<Setting>,
+}
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Its key, such as `retry.max_attempts`; one of the host's begins with its table, such as
+    /// `checkpoint.interval_min`.
+    pub key: String,
+    /// What holds: a value in TOML, or in words where there is none. Values that may be secret are
+    /// not shown, only their names.
+    pub value: String,
+    /// Why.
+    pub because: Because,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Because {
+    /// It is written there.
+    Written {
+        /// The document, as it was named.
+        file: String,
+        /// Counted from 1.
+        line: u32,
+    },
+    /// Nothing is written.
+    Default,
+    /// Nothing is written, and the host's ceiling of this key is below the default.
+    Ceiling,
+    /// Nothing is written, and another key decides.
+    Follows(&'static str),
+}
+
+/// A stage: its name, what happens there, and the keys of the manifest that it is set by.
+type Described = (&'static str, &'static str, &'static [&'static str]);
+
+/// In the order in which an event comes to them. A key of several parts wins over its beginning.
+const STAGES: [Described; 10] = [
+    (
+        "read",
+        "its topics, in the order of their offsets",
+        &["enabled", "topics", "start", "window_events", "window_bytes"],
+    ),
+    ("decode", "who the event is, and what its data is", &["envelope", "id_header", "fields"]),
+    ("filter", "whether the event is the handler's", &["filter"]),
+    ("order", "which events wait for which", &["order", "concurrency", "events_per_second"]),
+    ("breaker", "whether anything is attempted now", &["breaker"]),
+    ("handle", "an attempt in the plugin's sandbox", &["grants", "limits", "strategy"]),
+    ("retry", "what follows a failed attempt", &["retry"]),
+    (
+        "give up",
+        "what follows the last failed attempt",
+        &["on_exhausted", "on_dead", "dead_letter", "dead_letter_guard"],
+    ),
+    ("publish", "what the handler emitted", &["grants.emit"]),
+    ("commit", "effects and progress, as one", &[]),
+];
+
+/// Tables of the host's configuration that belong to a stage, and which of their keys.
+const OF_THE_HOST: [(&str, &str, &[&str]); 2] = [
+    ("broker", "commit", &["kind", "guarantee", "transaction_timeout"]),
+    ("checkpoint", "commit", &["interval_min", "interval_max", "events_max", "bytes_max", "drain"]),
+];
+
+/// Explains every subscription of a manifest, in their order.
+///
+/// # Errors
+///
+/// All problems of the two documents, when one of them is an error.
+pub fn explain(
+    host: &Source<'_>,
+    manifest: &Source<'_>,
+    env: Env<'_>,
+) -> Result<Vec<Explanation>, Problems> {
+    let config = crate::host(host, env)?;
+    let read = crate::manifest(manifest, env, &config.ceilings)?;
+    let (host_table, _) = walk(host, env, &HOST)?;
+    let (table, _) = walk(manifest, env, &MANIFEST)?;
+    let Kind::Tables(described) = MANIFEST.key("subscription").kind else {
+        disagree("subscription");
+    };
+    let tables = table.tables("subscription");
+    let explained = read.subscriptions.iter().zip(tables).map(|(subscription, table)| {
+        let within = Within { file: manifest.name, table, ceilings: &config.ceilings };
+        let mut leaves = Vec::new();
+        within.leaves(described, table, "", &mut leaves);
+        let shared = of_the_host(host, &config, &host_table);
+        Explanation {
+            subscription: subscription.name.clone(),
+            plugin: read.name.clone(),
+            stages: STAGES.iter().map(|stage| staged(stage, &leaves, &shared)).collect(),
+        }
+    });
+    Ok(explained.collect())
+}
+
+/// A stage with those of the settings that are its own.
+fn staged(
+    (name, about, _): &Described,
+    leaves: &[Setting],
+    shared: &[(&'static str, Setting)],
+) -> Stage {
+    let own = leaves.iter().filter(|setting| stage_of(&setting.key) == Some(name)).cloned();
+    let of_host = shared.iter().filter(|(stage, _)| stage == name).map(|it| it.1.clone());
+    Stage { name, about, settings: own.chain(of_host).collect() }
+}
+
+/// The stage that a key of the manifest sets.
+fn stage_of(key: &str) -> Option<&'static str> {
+    let keys = STAGES.iter().flat_map(|(stage, _, keys)| keys.iter().map(|one| (*stage, *one)));
+    let fits = |one: &str| {
+        key.strip_prefix(one).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    keys.filter(|(_, one)| fits(one)).max_by_key(|(_, one)| one.len()).map(|(stage, _)| stage)
+}
+
+/// What the host's configuration says of stages.
+fn of_the_host(
+    source: &Source<'_>,
+    config: &HostConfig,
+    table: &Checked,
+) -> Vec<(&'static str, Setting)> {
+    let mut found = Vec::new();
+    let is_kafka = matches!(config.broker, Broker::Kafka(_));
+    for (name, stage, keys) in OF_THE_HOST {
+        let Kind::Table(described) = HOST.key(name).kind else { disagree(name) };
+        let is_used =
+            |key: &&Key| keys.contains(&key.name) && (is_kafka || !is_of_kafka(name, key));
+        for key in described.keys.iter().filter(is_used) {
+            let entry = table.table(name).entry(key.name);
+            let (mut value, mut because) = told(source.name, key.preset, &key.kind, entry);
+            if is_kafka && key.name == "interval_min" && because == Because::Default {
+                value = string(&units::span(config.checkpoint.interval_min.0));
+                because = Because::Follows("broker.kind");
+            }
+            found.push((stage, Setting { key: format!("{name}.{}", key.name), value, because }));
+        }
+    }
+    found
+}
+
+/// Whether a key does nothing on the embedded store.
+fn is_of_kafka(table: &str, key: &Key) -> bool {
+    table == "broker" && key.name != "kind"
+}
+
+/// The subscription that is explained.
+struct Within<'a> {
+    file: &'a str,
+    table: &'a Checked,
+    ceilings: &'a Ceilings,
+}
+
+impl Within<'_> {
+    /// Every key of `described` but tables, in order, under its whole name.
+    fn leaves(&self, described: &Table, table: &Checked, path: &str, into: &mut Vec<Setting>) {
+        for key in described.keys {
+            let name = format!("{path}{}", key.name);
+            if let Kind::Table(inner) = key.kind {
+                self.leaves(inner, table.table(key.name), &format!("{name}."), into);
+                continue;
+            }
+            let entry = table.entry(key.name);
+            let (value, because) = told(self.file, key.preset, &key.kind, entry);
+            let (value, because) = match self.instead(&name, entry, &key.kind) {
+                Some(other) if because == Because::Default => other,
+                _ => (value, because),
+            };
+            into.push(Setting { key: name, value, because });
+        }
+    }
+
+    /// What holds instead of the default.
+    fn instead(&self, key: &str, entry: &Entry, kind: &Kind) -> Option<(String, Because)> {
+        if let Some(field) = key.strip_prefix("fields.") {
+            let (_, fields) = envelope::preset(self.table.text("envelope"))?;
+            let pointers = of_field(&fields, field);
+            let texts: Vec<String> = pointers.iter().map(|it| string(it.as_str())).collect();
+            let told = || (listed(kind, &texts), Because::Follows("envelope"));
+            return (!texts.is_empty()).then(told);
+        }
+        if key == "on_exhausted"
+            && matches!(self.table.entry("dead_letter").value, Value::Flag(false))
+        {
+            return Some((string("pause-key"), Because::Follows("dead_letter")));
+        }
+        let ceiling = match key {
+            "limits.memory" => self.ceilings.memory.0,
+            "limits.attempt_timeout" => self.ceilings.attempt_timeout.0,
+            "limits.emissions" => u64::from(self.ceilings.emissions),
+            "concurrency" => u64::from(self.ceilings.concurrency),
+            _ => return None,
+        };
+        let Value::Number(number) = entry.value else { return None };
+        (ceiling < number).then(|| (counted(kind, ceiling), Because::Ceiling))
+    }
+}
+
+fn of_field<'a>(fields: &'a Fields, key: &str) -> &'a [Pointer] {
+    match key {
+        "id" => &fields.id,
+        "type" => &fields.kind,
+        "version" => &fields.version,
+        "source" => &fields.source,
+        "time" => &fields.time,
+        "subject" => &fields.subject,
+        "correlation" => &fields.correlation,
+        "causation" => &fields.causation,
+        "tenant" => &fields.tenant,
+        "data" => &fields.data,
+        _ => &[],
+    }
+}
+
+/// A value as it would be written, and where it is.
+fn told(file: &str, preset: Preset, kind: &Kind, entry: &Entry) -> (String, Because) {
+    let value = match (&entry.value, preset) {
+        (Value::Absent, Preset::Absent(words)) => words.to_owned(),
+        (Value::Absent, _) => "none".to_owned(),
+        (Value::Flag(flag), _) => flag.to_string(),
+        (Value::Number(number), _) => counted(kind, *number),
+        (Value::Percent(percent), _) => string(&format!("{percent}%")),
+        (Value::Text(text), _) => string(text),
+        (Value::Texts(texts), _) => {
+            listed(kind, &texts.iter().map(|(text, _)| string(text)).collect::<Vec<_>>())
+        }
+        (Value::Pairs(pairs), _) => paired(kind, pairs),
+        (Value::Table(_) | Value::Tables(_), _) => "{}".to_owned(),
+    };
+    let because = if entry.origin == Origin::Written {
+        Because::Written { file: file.to_owned(), line: entry.place.line }
+    } else {
+        Because::Default
+    };
+    (value, because)
+}
+
+fn counted(kind: &Kind, number: u64) -> String {
+    if let Kind::Span { .. } = kind {
+        string(&units::span(number))
+    } else if let Kind::Size { .. } = kind {
+        string(&units::size(number))
+    } else if let Kind::Decimal { .. } = kind {
+        units::decimal(number)
+    } else {
+        number.to_string()
+    }
+}
+
+fn listed(kind: &Kind, values: &[String]) -> String {
+    match (kind, values) {
+        (Kind::OneOrMore { .. }, [one]) => one.clone(),
+        _ => format!("[{}]", values.join(", ")),
+    }
+}
+
+/// Values that may be secret stay out.
+fn paired(kind: &Kind, pairs: &[Pair]) -> String {
+    let is_open = matches!(kind, Kind::Pairs(Pairs::Texts));
+    let one = |pair: &Pair| match &pair.value {
+        Secret::Text(text) if is_open => format!("{} = {}", string(&pair.name), string(text)),
+        Secret::File(path) => {
+            format!("{} = {{ file = {} }}", pair.name, string(&path.display().to_string()))
+        }
+        Secret::Text(_) => format!("{} = \u{2026}", pair.name),
+    };
+    let pairs: Vec<String> = pairs.iter().map(one).collect();
+    if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST_TEXT: &str = r#"
+[ceilings]
+memory = "8MiB"
+concurrency = 1000
+[checkpoint]
+drain = "3s"
+"#;
+
+    const MANIFEST_TEXT: &str = r#"
+[plugin]
+name = "bills"
+[[subscription]]
+topics = ["orders"]
+envelope = "shipping"
+dead_letter = false
+[subscription.fields]
+id = "/no"
+[subscription.filter.header]
+region = "eu"
+[subscription.grants]
+emit = ["bills", "tax.*"]
+config = { rate = "19" }
+[subscription.retry]
+max_attempts = 3
+[subscription.retry.class.timeout]
+max_attempts = 5
+[[subscription]]
+name = "other"
+topics = ["returns"]
+"#;
+
+    fn explained(host: &str) -> Vec<Explanation> {
+        let host = Source { name: "gristmill.toml", text: host };
+        let manifest = Source { name: "bills.toml", text: MANIFEST_TEXT };
+        explain(&host, &manifest, &|_| None).unwrap()
+    }
+
+    fn find<'a>(explanation: &'a Explanation, key: &str) -> (&'static str, &'a Setting) {
+        let all = explanation
+            .stages
+            .iter()
+            .flat_map(|stage| stage.settings.iter().map(move |setting| (stage.name, setting)));
+        let found: Vec<_> = all.filter(|(_, setting)| setting.key == key).collect();
+        assert_eq!(found.len(), 1, "{key}: {found:?}");
+        found[0]
+    }
+
+    fn written(file: &str, line: u32) -> Because {
+        Because::Written { file: file.to_owned(), line }
+    }
+
+    #[test]
+    fn every_setting_says_what_holds_and_why() {
+        let told = explained(HOST_TEXT);
+        let names: Vec<_> = told.iter().map(|it| (&*it.plugin, &*it.subscription)).collect();
+        assert_eq!(names, [("bills", "bills"), ("bills", "other")]);
+        for (key, stage, value, because) in [
+            ("topics", "read", "[\"orders\"]", written("bills.toml", 5)),
+            ("start", "read", "\"earliest\"", Because::Default),
+            ("fields.id", "decode", "\"/no\"", written("bills.toml", 9)),
+            (
+                "fields.type",
+                "decode",
+                "[\"/EventType\", \"/eventType\"]",
+                Because::Follows("envelope"),
+            ),
+            ("filter.header", "filter", "{ \"region\" = \"eu\" }", written("bills.toml", 10)),
+            ("grants.emit", "publish", "[\"bills\", \"tax.*\"]", written("bills.toml", 13)),
+            ("grants.state", "handle", "false", Because::Default),
+            ("grants.config", "handle", "{ rate = \u{2026} }", written("bills.toml", 14)),
+            ("limits.memory", "handle", "\"8MiB\"", Because::Ceiling),
+            ("retry.max_attempts", "retry", "3", written("bills.toml", 16)),
+            ("retry.class.timeout.max_attempts", "retry", "5", written("bills.toml", 18)),
+            ("on_exhausted", "give up", "\"pause-key\"", Because::Follows("dead_letter")),
+            ("events_per_second", "order", "no limit", Because::Default),
+            ("checkpoint.drain", "commit", "\"3s\"", written("gristmill.toml", 6)),
+            ("broker.kind", "commit", "\"embedded\"", Because::Default),
+        ] {
+            let setting = Setting { key: key.to_owned(), value: value.to_owned(), because };
+            assert_eq!(find(&told[0], key), (stage, &setting));
+        }
+        assert_eq!(find(&told[1], "on_exhausted").1.value, "\"dead-letter\"");
+        assert_eq!(find(&told[1], "topics").1.because, written("bills.toml", 21));
+    }
+
+    #[test]
+    fn kafka_has_an_interval_of_its_own_and_more_to_say() {
+        let text = "[broker]\nkind = \"kafka\"\nbrokers = [\"b:9092\"]\n";
+        let told = explained(text);
+        let interval = find(&told[0], "checkpoint.interval_min").1;
+        assert_eq!(interval.value, "\"5ms\"");
+        assert_eq!(interval.because, Because::Follows("broker.kind"));
+        assert_eq!(find(&told[0], "broker.guarantee").1.value, "\"exactly-once\"");
+        let own = format!("{text}[checkpoint]\ninterval_min = \"9ms\"\n");
+        let interval = explained(&own);
+        let interval = find(&interval[0], "checkpoint.interval_min").1;
+        assert_eq!(
+            (&*interval.value, &interval.because),
+            ("\"9ms\"", &written("gristmill.toml", 5))
+        );
+    }
+
+    #[test]
+    fn every_key_of_a_subscription_belongs_to_a_stage() {
+        for explanation in explained("") {
+            let count = explanation.stages.iter().map(|stage| stage.settings.len()).sum::<usize>();
+            assert!(explanation.stages.iter().all(|stage| !stage.settings.is_empty()));
+            let Kind::Tables(table) = MANIFEST.key("subscription").kind else { panic!() };
+            let own = explanation.stages.iter().flat_map(|stage| &stage.settings);
+            let own = own.filter(|it| stage_of(&it.key).is_some()).count();
+            assert_eq!(own, leaves(table) - 1, "all but the name, of {count}");
+        }
+    }
+
+    fn leaves(table: &Table) -> usize {
+        let one = |key: &Key| if let Kind::Table(inner) = key.kind { leaves(inner) } else { 1 };
+        table.keys.iter().map(one).sum()
+    }
+
+    #[test]
+    fn what_is_wrong_is_not_explained() {
+        let host = Source { name: "gristmill.toml", text: "" };
+        let manifest = Source { name: "bills.toml", text: "[[subscription]]\ntopic = [\"x\"]\n" };
+        let problems = explain(&host, &manifest, &|_| None).unwrap_err();
+        assert!(problems.has_errors());
+    }
+}
