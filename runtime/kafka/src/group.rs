@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytestring::ByteString;
 use gristmill_engine::Offset;
@@ -105,6 +105,8 @@ impl Reading {
 /// What the thread that polls and the workers share of a membership.
 #[derive(Debug, Default)]
 struct State {
+    /// Since when the group has not said what this member holds, if anything.
+    waiting_since: Option<Instant>,
     /// Numbers this member holds, each with the term it came in.
     owned: BTreeMap<u32, Term>,
     /// The last term.
@@ -139,7 +141,7 @@ impl Group {
     ) -> Result<Self, Error> {
         let context = Context {
             base: cluster.context(group),
-            state: Mutex::default(),
+            state: Mutex::new(State { waiting_since: Some(Instant::now()), ..State::default() }),
             listener,
             is_closing: AtomicBool::new(false),
         };
@@ -197,6 +199,14 @@ impl Group {
         let looked = self.consumer.client().fetch_metadata(None, within);
         let failed = |error| Error::of("list topics", &error, About::Group(&self.name));
         looked.map(drop).map_err(failed)
+    }
+
+    /// Since when the group has not said what this member holds; `None` when it has, or when it is
+    /// known that no broker answers. A member of a group with more members than numbers is told
+    /// that it holds nothing.
+    pub fn waiting_since(&self) -> Option<Instant> {
+        let is_reached = self.consumer.context().base.health().trouble().is_none();
+        self.state().waiting_since.filter(|_| is_reached)
     }
 
     /// Whether this member holds all of these numbers, and has held them since those terms.
@@ -394,6 +404,7 @@ impl Context {
     /// The numbers are this member's; what is read of them is assigned later, by [`Group::read`].
     fn assigned(&self, consumer: &BaseConsumer<Self>, numbers: Vec<u32>) -> Result<(), Error> {
         let mut state = self.state();
+        state.waiting_since = None;
         state.term = Term(state.term.0.saturating_add(1));
         let term = state.term;
         state.owned.extend(numbers.iter().map(|number| (*number, term)));
@@ -407,6 +418,7 @@ impl Context {
 
     fn lost(&self, consumer: &BaseConsumer<Self>, numbers: Vec<u32>) -> Result<(), Error> {
         let mut state = self.state();
+        state.waiting_since = Some(Instant::now());
         let mut gone = std::mem::take(&mut state.revoked);
         for number in &numbers {
             state.owned.remove(number);

@@ -102,17 +102,27 @@ fn write_document(store: &Store, name: &str, value: Bytes) -> Result<(), Error> 
     Ok(())
 }
 
-/// Tries until the cluster answers; waits on this thread. `None` when the host stops before.
+/// Looks at the cluster for the first time, however long it takes to answer; waits on this thread.
+/// `None` when the host stops before.
 pub(crate) fn connect(
     config: &HostConfig,
     cluster: &Cluster,
     stopping: &watch::Receiver<bool>,
 ) -> Result<Option<Kafka>, Error> {
+    let open = || Kafka::open(config, cluster.within(ANSWER_MAX)).map_err(Error::Kafka);
+    patiently(stopping, open)
+}
+
+/// Tries until the cluster answers; waits on this thread. `None` when the host stops before.
+pub(crate) fn patiently<T>(
+    stopping: &watch::Receiver<bool>,
+    mut attempt: impl FnMut() -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
     let mut told = Vec::new();
     while !*stopping.borrow() {
-        match Kafka::open(config, cluster.within(ANSWER_MAX)) {
-            Ok(kafka) => return Ok(Some(kafka)),
-            Err(error) if error.is_retriable() => {
+        match attempt() {
+            Ok(done) => return Ok(Some(done)),
+            Err(Error::Kafka(error)) if error.is_retriable() => {
                 let code = error.code();
                 if !told.contains(&code) {
                     tracing::warn!(
@@ -124,7 +134,7 @@ pub(crate) fn connect(
                 }
                 thread::sleep(PAUSE);
             }
-            Err(error) => return Err(Error::Kafka(error)),
+            Err(error) => return Err(error),
         }
     }
     Ok(None)
@@ -150,4 +160,35 @@ pub(crate) fn committers(
     let most = Bytes::copy_from_slice(&workers.max(before).to_be_bytes());
     write_document(store, WORKERS, most)?;
     (0..workers).map(|worker| start(worker, identity.guarantee)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use gristmill_kafka::Error as KafkaError;
+
+    use super::*;
+
+    fn away() -> Error {
+        Error::Kafka(KafkaError::Full { doing: "look".to_owned() })
+    }
+
+    #[test]
+    fn a_cluster_that_is_away_is_asked_again_until_it_answers() {
+        let (_stop, stopping) = watch::channel(false);
+        let mut answers = vec![Ok(7), Err(away()), Err(away())];
+        let done = patiently(&stopping, || answers.pop().unwrap());
+        assert_eq!(done.unwrap(), Some(7));
+        let broken = || Err::<(), _>(Error::broken("for good"));
+        assert!(patiently(&stopping, broken).is_err(), "what does not pass is not tried again");
+    }
+
+    #[test]
+    fn a_host_that_stops_asks_no_more() {
+        let (stop, stopping) = watch::channel(false);
+        let done = patiently(&stopping, || {
+            stop.send(true).unwrap();
+            Err::<(), _>(away())
+        });
+        assert_eq!(done.unwrap(), None);
+    }
 }

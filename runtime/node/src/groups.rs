@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gristmill_engine::{PartitionId, SubscriptionId};
 use gristmill_kafka::{Group, Membered};
@@ -20,6 +20,10 @@ use crate::worker::{Command, Told};
 
 /// A group is polled at least this often, whatever it says: it takes a silent member for stuck.
 const POLL_PAUSE: Duration = Duration::from_secs(1);
+
+/// A group that says nothing for so long to a member is warned of, and again after as long: a
+/// rebalance takes as long as the slowest member takes to give its numbers back.
+const SILENCE_TOLD: Duration = Duration::from_secs(30);
 
 /// Longest wait for the topics of the cluster.
 const LOOK_MAX: Duration = Duration::from_secs(5);
@@ -138,6 +142,13 @@ impl Groups {
         Ok(())
     }
 
+    /// Names of groups that have not said what this host holds, while brokers answer.
+    pub(crate) fn silent(&self) -> Vec<String> {
+        let members = self.shared.members();
+        let silent = members.values().filter(|group| group.waiting_since().is_some());
+        silent.map(|group| group.name().to_string()).collect()
+    }
+
     /// Leaves every group. The workers have given everything back, or are gone. Waits.
     pub(crate) fn close(&self) {
         self.shared.is_closed.store(true, Ordering::Release);
@@ -158,7 +169,12 @@ impl Inner {
     }
 
     fn run(&self, told: &Receiver<SubscriptionId>) {
+        let mut looked = Instant::now();
         while !self.is_closed.load(Ordering::Acquire) {
+            if looked.elapsed() >= SILENCE_TOLD {
+                looked = Instant::now();
+                self.tell_silent();
+            }
             let due = match told.recv_timeout(POLL_PAUSE) {
                 Ok(one) => self.members().get(&one).cloned().into_iter().collect(),
                 Err(RecvTimeoutError::Timeout) => {
@@ -168,6 +184,17 @@ impl Inner {
             };
             for group in due {
                 group.poll();
+            }
+        }
+    }
+
+    /// Warns of groups that do not say what this host holds.
+    fn tell_silent(&self) {
+        for group in self.members().values() {
+            let silent = group.waiting_since().map(|since| since.elapsed());
+            if let Some(silent) = silent.filter(|silent| *silent >= SILENCE_TOLD) {
+                tracing::warn!(group = %group.name(), seconds = silent.as_secs(),
+                    "a consumer group does not say what this host holds; nothing of it is read");
             }
         }
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 
 use crate::broker::{self, Broker, Failed};
+use crate::groups::Groups;
 use crate::letters::{self, Letter, LetterId, Redriven, Rehearsed, Selection};
 use crate::plugins::{Inbox, Operation, PluginStatus, Refusal, SubscriptionStatus};
 use crate::shared::Shared;
@@ -32,6 +33,8 @@ struct Inner {
     workers: Vec<mpsc::UnboundedSender<Command>>,
     stopping: watch::Receiver<bool>,
     grown: broadcast::Sender<Arc<[(TopicId, PartitionId)]>>,
+    /// Memberships, where topics live in a cluster.
+    groups: Option<Arc<Groups>>,
     /// Two redrives at once would put one letter back twice.
     redriving: Mutex<()>,
 }
@@ -70,7 +73,7 @@ impl Host {
     pub(crate) fn new(
         shared: Arc<Shared>,
         inbox: mpsc::UnboundedSender<Inbox>,
-        workers: Vec<mpsc::UnboundedSender<Command>>,
+        (workers, groups): (Vec<mpsc::UnboundedSender<Command>>, Option<Arc<Groups>>),
         stopping: &watch::Receiver<bool>,
     ) -> Self {
         let (grown, _) = broadcast::channel(GROWTH_NOTICES);
@@ -83,7 +86,8 @@ impl Host {
         }));
         let stopping = stopping.clone();
         let redriving = Mutex::new(());
-        Self { inner: Arc::new(Inner { shared, inbox, workers, stopping, grown, redriving }) }
+        let inner = Inner { shared, inbox, workers, stopping, grown, groups, redriving };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Configuration, store, clock, metrics and board.
@@ -153,6 +157,14 @@ impl Host {
         ];
         if self.broker().kafka().is_some() {
             checks.push(check("broker", trouble.is_empty(), &trouble));
+        }
+        if let Some(groups) = &self.inner.groups {
+            let silent = groups.silent().join(", ");
+            let reason = match &*silent {
+                "" => String::new(),
+                names => format!("nothing is assigned yet by {names}"),
+            };
+            checks.push(check("groups", silent.is_empty(), &reason));
         }
         checks
     }

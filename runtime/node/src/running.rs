@@ -91,8 +91,10 @@ impl Node {
         let (stop, stopping) = watch::channel(false);
         let ended = match cluster {
             None => {
-                let begun = begin(parts, None).await?;
-                tokio::spawn(live(begun, listener, stopping))
+                let beginning = tokio::task::spawn_blocking(move || begin(parts, None)).await;
+                let begun = beginning.map_err(|_panicked| Error::WorkerGone)??;
+                // It waits for nothing that a stop could be quicker than.
+                tokio::spawn(live(begun.ok_or(Error::WorkerGone)?, listener, stopping))
             }
             Some((cluster, identity)) => {
                 let joined = Joined { cluster, identity, hook };
@@ -155,47 +157,52 @@ struct Begun {
     groups: Option<Arc<Groups>>,
 }
 
-/// Waits for the cluster, tells so to whoever asks, and then lives.
+/// Waits for the cluster, tells so to whoever asks meanwhile, and then lives.
 async fn join(
     parts: Prepared,
     joined: Joined,
     listener: TcpListener,
     stopping: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    let cluster = joined.cluster.clone();
-    let (config, waited) = (parts.config.clone(), cluster.clone());
-    let told = stopping.clone();
-    let connecting =
-        tokio::task::spawn_blocking(move || connecting::connect(&config, &waited, &told));
-    let (listener, connected) = http::until(listener, cluster, connecting).await?;
-    let connected = connected.map_err(|_panicked| Error::WorkerGone)??;
-    let Some(kafka) = connected else { return Ok(()) };
-    let begun = begin(parts, Some((kafka, joined))).await?;
+    let (cluster, told) = (joined.cluster.clone(), stopping.clone());
+    let beginning = tokio::task::spawn_blocking(move || {
+        match connecting::connect(&parts.config, &joined.cluster, &told)? {
+            Some(kafka) => begin(parts, Some((kafka, joined, told))),
+            None => Ok(None),
+        }
+    });
+    let (listener, begun) = http::until(listener, cluster, beginning).await?;
+    let Some(begun) = begun.map_err(|_panicked| Error::WorkerGone)?? else { return Ok(()) };
     live(begun, listener, stopping).await
 }
 
-/// Starts what works on events.
-async fn begin(parts: Prepared, kafka: Option<(Kafka, Joined)>) -> Result<Begun, Error> {
-    let begin = move || {
-        let Prepared { config, store, plugins, clock, metrics } = parts;
-        let count = worker_count(&config);
-        let (broker, committers) = match kafka {
-            None => (Broker::Embedded(store.clone()), None),
-            Some((kafka, Joined { cluster, identity, hook })) => {
-                let hook = metrics.transaction_steps(hook);
-                let with = (&store, &hook);
-                let committers = connecting::committers(&cluster, &identity, with, count)?;
-                (Broker::Kafka(Box::new(kafka)), Some(committers))
-            }
-        };
-        let shared = shared::share(Parts { config, store, broker, plugins, clock, metrics })?;
-        topics::declare(&shared)?;
-        let is_member = committers.is_some();
-        let workers = Workers::start(&shared, committers)?;
-        let groups = is_member.then(|| Groups::start(workers.senders.clone())).transpose()?;
-        Ok(Begun { shared, workers, groups: groups.map(Arc::new) })
+/// Starts what works on events; waits. `None` when the host stops before its cluster has answered.
+fn begin(
+    parts: Prepared,
+    kafka: Option<(Kafka, Joined, watch::Receiver<bool>)>,
+) -> Result<Option<Begun>, Error> {
+    let Prepared { config, store, plugins, clock, metrics } = parts;
+    let count = worker_count(&config);
+    let (broker, committers, stopping) = match kafka {
+        None => (Broker::Embedded(store.clone()), None, None),
+        Some((kafka, Joined { cluster, identity, hook }, stopping)) => {
+            let hook = metrics.transaction_steps(hook);
+            let with = (&store, &hook);
+            let committers = connecting::committers(&cluster, &identity, with, count)?;
+            (Broker::Kafka(Box::new(kafka)), Some(committers), Some(stopping))
+        }
     };
-    tokio::task::spawn_blocking(begin).await.map_err(|_panicked| Error::WorkerGone)?
+    let shared = shared::share(Parts { config, store, broker, plugins, clock, metrics })?;
+    let declare = || topics::declare(&shared);
+    match &stopping {
+        None => declare()?,
+        Some(stopping) if connecting::patiently(stopping, declare)?.is_none() => return Ok(None),
+        Some(_) => {}
+    }
+    let is_member = committers.is_some();
+    let workers = Workers::start(&shared, committers)?;
+    let groups = is_member.then(|| Groups::start(workers.senders.clone())).transpose()?;
+    Ok(Some(Begun { shared, workers, groups: groups.map(Arc::new) }))
 }
 
 /// Serves and works until told to stop.
@@ -206,7 +213,8 @@ async fn live(
 ) -> Result<(), Error> {
     let Begun { shared, workers, groups } = begun;
     let inbox = supervise(&shared, &workers.senders, groups.clone());
-    let host = Host::new(Arc::clone(&shared), inbox, workers.senders.clone(), &stopping);
+    let parts = (workers.senders.clone(), groups.clone());
+    let host = Host::new(Arc::clone(&shared), inbox, parts, &stopping);
     let watching = tokio::spawn(watch_topics(host.clone()));
     let ended = run(shared, workers, listener, host, stopping).await;
     watching.abort();

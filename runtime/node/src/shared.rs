@@ -179,7 +179,7 @@ pub(crate) fn write_now(store: &Store, batch: Batch) -> Result<Receipt, Failed> 
 /// colliding ones.
 fn secret(store: &Store, broker: &Broker) -> Result<[u8; 16], Error> {
     if let Some(kafka) = broker.kafka() {
-        return kafka.secret().map_err(Error::Kafka);
+        return Ok(kafka.secret());
     }
     if let Some(kept) = store.document(SECRET)?
         && let Ok(secret) = <[u8; 16]>::try_from(&kept[..])

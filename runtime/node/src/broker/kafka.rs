@@ -41,6 +41,8 @@ const SECRET: &str = "secret";
 pub(crate) struct Kafka {
     cluster: Cluster,
     registry: Registry,
+    /// Under which all hosts of this name hash keys and ids.
+    secret: [u8; 16],
     reader: Reader,
     appender: Appender,
     replication: Option<u32>,
@@ -68,6 +70,13 @@ pub(crate) fn changelog_name(host: &str, subscription: &str) -> String {
     format!("{}changelog.{host}.{subscription}", topics::INTERNAL)
 }
 
+/// The secret of all hosts of a name; the first of them makes it.
+fn secret(registry: &Registry) -> Result<[u8; 16], Error> {
+    let proposed = uuid::Uuid::new_v4().into_bytes();
+    let kept = registry.first(SECRET, bytes::Bytes::copy_from_slice(&proposed))?;
+    Ok(<[u8; 16]>::try_from(&kept[..]).unwrap_or(proposed))
+}
+
 impl Kafka {
     /// Looks at the cluster for the first time. Waits; worth another try where the error says so.
     pub(crate) fn open(config: &HostConfig, cluster: Cluster) -> Result<Self, Error> {
@@ -76,9 +85,11 @@ impl Kafka {
             gristmill_config::Broker::Kafka(kafka) => kafka.replication,
             gristmill_config::Broker::Embedded => None,
         };
+        let opened = Registry::open(&cluster, &registry)?;
         let known = Known { by_name: BTreeMap::new(), by_id: BTreeMap::new(), next: LOCAL };
         let kafka = Self {
-            registry: Registry::open(&cluster, &registry)?,
+            secret: secret(&opened)?,
+            registry: opened,
             reader: Reader::new(&cluster),
             appender: Appender::new(&cluster, AppenderBounds::default())?,
             replication,
@@ -103,11 +114,9 @@ impl Kafka {
         &self.reader
     }
 
-    /// The secret under which all hosts of this name hash keys and ids; the first of them makes it.
-    pub(crate) fn secret(&self) -> Result<[u8; 16], Error> {
-        let proposed = uuid::Uuid::new_v4().into_bytes();
-        let kept = self.registry.first(SECRET, bytes::Bytes::copy_from_slice(&proposed))?;
-        Ok(<[u8; 16]>::try_from(&kept[..]).unwrap_or(proposed))
+    /// The secret under which all hosts of this name hash keys and ids.
+    pub(crate) fn secret(&self) -> [u8; 16] {
+        self.secret
     }
 
     /// Looks at what topics there are now. Waits.

@@ -99,7 +99,7 @@ impl World {
         let handle = tokio::runtime::Handle::current();
         std::thread::spawn(move || handle.block_on(supervisor.run()));
         let (stop, stopping) = watch::channel(false);
-        let host = Host::new(shared, inbox, Vec::new(), &stopping);
+        let host = Host::new(shared, inbox, (Vec::new(), None), &stopping);
         let router = router(Api::new(host.clone(), stopping.clone()));
         Self { router, host, stop, stopping, _home: home }
     }

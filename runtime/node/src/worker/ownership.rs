@@ -260,6 +260,8 @@ impl Worker {
         }
         let Some(Ticket { binding, .. }) = kafka.takeovers.remove(&place) else { return Ok(()) };
         let Some(Ready { standing, found }) = ready? else { return Ok(()) };
+        tracing::debug!(subscription = %binding.name, partition = place.1.0, next = standing.next,
+            ?found, "a partition is taken over");
         self.enter(&binding, place.1, found)?;
         if let Some(part) = self.parts.get_mut(&place) {
             part.changelog = standing;

@@ -23,6 +23,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 /// The same where a human must change something first.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// Wait for an open transaction after which it is told, and told again: whoever left it either
+/// ends it or is dead, and then the broker does, after `transaction_timeout`.
+const SETTLE_TOLD: Duration = Duration::from_secs(15);
 /// Records read from a changelog in one step.
 const STEP_EVENTS: u32 = 10_000;
 /// Bytes of them.
@@ -149,10 +152,18 @@ impl Takeover {
         name: &str,
         end: Offset,
     ) -> Result<Option<Offset>, Failed> {
+        let mut told = Moment::now();
         while !self.is_cancelled() {
             let (start, stable) = cluster.bounds(name, self.scope.partition.0)?;
             if stable >= end {
                 return Ok(Some(start));
+            }
+            if told.elapsed() >= SETTLE_TOLD {
+                told = Moment::now();
+                let (subscription, partition) = (&self.binding.name, self.scope.partition.0);
+                tracing::warn!(%subscription, partition, topic = name, stable = stable.0,
+                    end = end.0,
+                    "a partition is not read yet: a transaction is still open in its changelog");
             }
             thread::sleep(PAUSE);
         }

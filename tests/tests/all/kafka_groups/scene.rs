@@ -12,7 +12,7 @@ use gristmill_tests::chaos::check::{History, Observed, Partitions, Source, check
 use gristmill_tests::chaos::input::{Event, Input};
 use gristmill_tests::chaos::reading::{self, arrival, effect, letter};
 use gristmill_tests::chaos::{complaints, stage};
-use gristmill_tests::support::client::Stored;
+use gristmill_tests::support::client::{Client, Stored};
 use gristmill_tests::support::component::{binary, guest};
 use gristmill_tests::support::home::Home;
 use gristmill_tests::support::kafka::witness::{Ground, Written};
@@ -32,6 +32,8 @@ const BATCH: usize = 500;
 const BURST: usize = 1_000;
 /// Violations shown in full.
 const SHOWN: usize = 30;
+/// Lines of a host's log that are shown when it does not finish.
+const EVIDENCE: usize = 60;
 
 /// Partition numbers of a group by the member that holds them.
 pub(super) type Held = BTreeMap<String, BTreeSet<u32>>;
@@ -92,6 +94,9 @@ transactional_id_prefix = "{name}-{host}"
 session_timeout = "6s"
 # A member hears with its next heartbeat that others come and go.
 properties = {{ "heartbeat.interval.ms" = 500 }}
+
+[telemetry]
+log = "info,gristmill=debug,gristmill_node=debug"
 
 [storage]
 reserve = "64MiB"
@@ -280,8 +285,29 @@ inline_time = "50ms"
             let is_behind = self.lags()?.iter().any(|lag| lag.values().any(|events| *events > 0));
             Ok((!is_behind).then_some(()))
         })?;
-        let late = || format!("not finished after {PATIENCE:?}: {:?}", self.lags());
+        let late =
+            || format!("not finished after {PATIENCE:?}: {:?}\n{}", self.lags(), self.evidence());
         finished.with_context(late)
+    }
+
+    /// What hosts logged last, and what those that run say of themselves.
+    fn evidence(&self) -> String {
+        let mut told = String::new();
+        for log in &self.logs {
+            let text = fs::read_to_string(log).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let last = lines[lines.len().saturating_sub(EVIDENCE)..].join("\n");
+            let address = fs::read_to_string(log.with_file_name("data/address"));
+            let metrics = address.map(|it| Client::new(it.trim()).get("/metrics"));
+            let counts = |it: String| {
+                it.lines().filter(|it| !it.starts_with('#')).collect::<Vec<_>>().join("\n")
+            };
+            let metrics = metrics.map(|it| it.map_or_else(|error| error.to_string(), counts));
+            // Writing to a string cannot fail.
+            let _written =
+                writeln!(told, "{}:\n{last}\n{}", log.display(), metrics.unwrap_or_default());
+        }
+        told
     }
 
     /// Effects that what was published leads to, in each output.

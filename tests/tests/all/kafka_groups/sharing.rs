@@ -1,8 +1,10 @@
 //! Two hosts share a group while it is busy, in every way there is to come and to go.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use gristmill_tests::support::wait;
+use serde_json::Value;
 
-use super::scene::Scene;
+use super::scene::{PATIENCE, Scene};
 
 #[test]
 fn hosts_come_and_go_while_busy_and_every_effect_is_there_once() -> Result<()> {
@@ -28,6 +30,17 @@ fn hosts_come_and_go_while_busy_and_every_effect_is_there_once() -> Result<()> {
     scene.burst()?;
     other.kill()?;
     let mut one = first.start(&[])?;
+    // Its groups wait for the one that was killed, until the session of that is over.
+    let client = one.listens()?;
+    let is_told = wait::until(PATIENCE, || {
+        let (status, body) = client.answer("/readyz")?;
+        let told: Value = serde_json::from_str(&body)?;
+        let mut checks = told["checks"].as_array().into_iter().flatten();
+        let waits = checks.any(|it| it["name"] == "groups" && it["ok"] == false);
+        ensure!(!waits || status == 503, "ready without its groups: {body}");
+        Ok(waits.then_some(()))
+    })?;
+    is_told.context("the host does not say that its groups have not answered")?;
     one.must_be_ready()?;
     scene.repeat(200)?;
     scene.shared_by(1)?;
