@@ -14,6 +14,7 @@ use crate::groups::Groups;
 use crate::letters::{self, Letter, LetterId, Redriven, Rehearsed, Selection};
 use crate::plugins::{Inbox, Operation, PluginStatus, Refusal, SubscriptionStatus};
 use crate::shared::Shared;
+use crate::states::States;
 use crate::worker::Command;
 use crate::{Error, topics};
 
@@ -244,6 +245,12 @@ impl Host {
             name: name.to_owned(),
             known: board.subscriptions.keys().cloned().collect(),
         })
+    }
+
+    /// The state of a subscription; `None` where it may keep none.
+    pub(crate) fn states(&self, name: &str) -> Result<Option<States>, Refusal> {
+        let states = States::new(Arc::clone(&self.inner.shared), self.subscription(name)?);
+        Ok(Some(states).filter(States::are_kept))
     }
 
     /// Every subscription with what the engines hold of it.

@@ -20,6 +20,7 @@ mod plugins;
 mod progress;
 mod running;
 mod shared;
+mod states;
 mod topics;
 mod worker;
 

@@ -175,6 +175,8 @@ fn attempts_start_no_oftener_than_the_limit() -> Result<()> {
         let took = began.elapsed().as_secs_f64();
         // A tenth of a second's attempts are saved up; the first is none of the interval's.
         ensure!(took >= f64::from(200 - 4 - 1) / 40.0, "200 events in {took:.2} s");
+        let (status, told) = client.answer("/state/puppet")?;
+        ensure!(status == 409 && told.contains("E0432"), "it may keep no state: {told}");
         host.stop()
     })
 }

@@ -129,6 +129,53 @@ fn letters(client: &Client, subscription: &str) -> Result<BTreeSet<(String, Stri
         .collect())
 }
 
+/// The cart of each customer, as the state it is kept in, a few at a time.
+fn kept(client: &Client) -> Result<Value> {
+    let mut carts = serde_json::Map::new();
+    let mut after = String::new();
+    loop {
+        let page = client.json(&format!("/state/carts?limit=4{after}"))?;
+        for entry in page["entries"].as_array().context("entries")? {
+            let key = entry["key"].as_str().context("a key")?;
+            let cart = client.json(&format!("/state/carts/{key}"))?;
+            assert_eq!(cart["partition"], entry["partition"]);
+            assert_eq!(cart["values"][0]["name"], entry["name"]);
+            carts.insert(key.to_owned(), cart["values"][0]["value"].clone());
+        }
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return Ok(carts.into()),
+        }
+    }
+}
+
+/// State is shown as handlers keep it, and what cannot be shown is said to be so.
+fn can_be_asked_for(client: &Client) -> Result<()> {
+    let wanted = expected("carts.json")?;
+    // A checkpoint is shown when it is durable.
+    let seen = wait::until(PATIENCE, || Ok((kept(client)? == wanted).then_some(())))?;
+    seen.with_context(|| format!("not {wanted}, but {:?}", kept(client)))?;
+    let one = wanted.as_object().and_then(|it| it.keys().next()).context("a cart")?;
+    let narrowed = client.json(&format!("/state/carts?prefix={one}"))?;
+    assert_eq!(narrowed["entries"].as_array().map(Vec::len), Some(1), "{narrowed}");
+    assert_eq!(narrowed["partitions_elsewhere"], json!([]));
+    for (path, wanted) in [
+        ("/state/carts/nobody".to_owned(), (404, "E0433")),
+        (format!("/state/carts/{one}?prefix=x"), (404, "E0433")),
+        (format!("/state/carts/{one}?after=cart"), (404, "E0433")),
+        ("/state/cart".to_owned(), (404, "E0420")),
+        ("/state/carts?after=x".to_owned(), (400, "E0415")),
+        ("/state/carts?limit=0".to_owned(), (400, "E0415")),
+        ("/state/carts?limit=1001".to_owned(), (400, "E0415")),
+    ] {
+        let (status, body) = client.answer(&path)?;
+        let told: Value = serde_json::from_str(&body)?;
+        assert_eq!((status, told["error"]["code"].as_str()), (wanted.0, Some(wanted.1)), "{path}");
+    }
+    client.json("/state/carts?limit=1000")?;
+    Ok(())
+}
+
 #[test]
 fn the_example_ends_as_its_input_says() -> Result<()> {
     let home = home("")?;
@@ -148,6 +195,7 @@ pub(crate) fn plays_as_expected(client: &Client, read: Read<'_>) -> Result<()> {
     due.sort();
     assert_eq!(expired(read)?, due);
     assert_eq!(carts(read)?, expected_carts()?);
+    can_be_asked_for(client)?;
     let dead = expected("dead-letters.json")?;
     for subscription in ["ordering", "carts", "catalog", "expiry"] {
         let expected: BTreeSet<_> = dead[subscription]

@@ -13,7 +13,7 @@ mod pointers;
 mod slices;
 pub(crate) mod time;
 
-pub(crate) use self::base64::encode as base64_encode;
+pub(crate) use self::base64::{decode as base64_decode, encode as base64_encode};
 pub(crate) use self::cloud_event::{CloudEvent, Reading, is_json, structured};
 pub(crate) use self::dead_letter::{
     DeadLetter, DeadLetterView, Origin, OriginBuf, TimerOrigin, class_name, original_headers,

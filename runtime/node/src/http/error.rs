@@ -144,6 +144,22 @@ impl ApiError {
         error.hint(format!("there is: {}", known.join(", ")))
     }
 
+    pub(super) fn stateless(subscription: &str) -> Self {
+        let message = format!("subscription {subscription:?} may keep no state");
+        Self::new(StatusCode::CONFLICT, "E0432", message)
+            .hint("its manifest grants none: `state = true` in [subscription.grants]")
+    }
+
+    pub(super) fn no_state(subscription: &str, key: &str, elsewhere: &[u32]) -> Self {
+        let message = format!("subscription {subscription:?} keeps nothing of key {key:?} here");
+        let error = Self::new(StatusCode::NOT_FOUND, "E0433", message);
+        if elsewhere.is_empty() {
+            return error.hint(format!("GET /state/{subscription} lists what there is"));
+        }
+        let partitions: Vec<String> = elsewhere.iter().map(ToString::to_string).collect();
+        error.hint(format!("other hosts may: partitions {} are not here", partitions.join(", ")))
+    }
+
     pub(super) fn unknown_topic(name: &str, near: &[String]) -> Self {
         let message = format!("there is no topic {name:?}");
         let error = Self::new(StatusCode::NOT_FOUND, "E0414", message);

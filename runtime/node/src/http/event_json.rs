@@ -107,15 +107,16 @@ fn payload(stored: &Stored) -> Payload {
     let media = header(&stored.headers, "content-type");
     let media = media.and_then(|value| std::str::from_utf8(value).ok());
     // A media type that is not JSON is taken at its word, even if the bytes would pass for it.
-    let raw = media
-        .is_none_or(is_json)
-        .then(|| std::str::from_utf8(bytes).ok())
-        .flatten()
-        .and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
-    // Line breaks in JSON stand between tokens only; without them it fits in one line of a stream.
-    let raw = raw.map(|raw| raw.get().replace(['\n', '\r'], " "));
-    match raw.and_then(|text| RawValue::from_string(text).ok()) {
+    match media.is_none_or(is_json).then(|| json_of(bytes)).flatten() {
         Some(raw) => Payload::Json(raw),
         None => Payload::Bytes(base64_encode(bytes)),
     }
+}
+
+/// The bytes as JSON, where they are.
+pub(super) fn json_of(bytes: &[u8]) -> Option<Box<RawValue>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let raw = serde_json::from_str::<&RawValue>(text).ok()?;
+    // Line breaks in JSON stand between tokens only; without them it fits in one line of a stream.
+    RawValue::from_string(raw.get().replace(['\n', '\r'], " ")).ok()
 }

@@ -12,6 +12,7 @@ mod letters;
 mod openapi;
 mod operate;
 mod query;
+mod state;
 mod stream;
 mod topics;
 mod waiting;
@@ -109,6 +110,8 @@ fn routes() -> Vec<Route> {
         route("/metrics", &["get"], get(health::metrics)),
         route("/topics/{topic}", &["post"], post(ingest::publish)),
         route("/topics/{topic}/events", &["get"], get(stream::events)),
+        route("/state/{subscription}", &["get"], get(state::list)),
+        route("/state/{subscription}/{key}", &["get"], get(state::of_key)),
         route("/api/v1/openapi.json", &["get"], get(openapi::document)),
         route("/api/v1/topics", &["get", "post"], get(topics::list).post(topics::create)),
         route(
