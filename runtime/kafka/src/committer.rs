@@ -35,8 +35,8 @@ const END_MAX: Duration = Duration::from_secs(5);
 const INIT_MAX: Duration = Duration::from_secs(10);
 /// Wait between two tries of initialising a producer.
 const INIT_PAUSE: Duration = Duration::from_millis(500);
-/// Time without a producer after which that is said, and said again.
-const INIT_TOLD: Duration = Duration::from_secs(10);
+/// Time without a producer, while brokers answer, after which that is said, and said again.
+const INIT_TOLD: Duration = Duration::from_secs(30);
 /// Times a producer may be fenced within [`FENCED_WITHIN`] before its id counts as taken by
 /// another live host. One's own time-outs do not count; a twin fences every time.
 const FENCED_MAX: usize = 3;
@@ -365,13 +365,16 @@ impl Worker {
 
     /// The producer, initialised. Tries until there is a broker.
     fn ready(&mut self) -> Result<&Arc<ThreadedProducer<Acknowledged>>, Error> {
-        let mut told = Instant::now();
+        let mut since = Instant::now();
         while self.producer.is_none() {
             match self.initialise() {
                 Ok(producer) => self.producer = Some(Arc::new(producer)),
                 Err(error) if error.is_retriable() && !self.is_closed.load(Ordering::Acquire) => {
-                    if told.elapsed() >= INIT_TOLD {
-                        told = Instant::now();
+                    if self.cluster.trouble().is_some() {
+                        // Told already: no broker answers.
+                        since = Instant::now();
+                    } else if since.elapsed() >= INIT_TOLD {
+                        since = Instant::now();
                         tracing::warn!(target: "gristmill::kafka", code = error.code(),
                             id = self.id, %error,
                             "a producer cannot be initialised: nothing is committed until it is");

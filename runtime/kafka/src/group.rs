@@ -201,12 +201,15 @@ impl Group {
         looked.map(drop).map_err(failed)
     }
 
-    /// Since when the group has not said what this member holds; `None` when it has, or when it is
-    /// known that no broker answers. A member of a group with more members than numbers is told
-    /// that it holds nothing.
+    /// Since when the group has not said what this member holds; `None` when it has. A member of a
+    /// group with more members than numbers is told that it holds nothing.
     pub fn waiting_since(&self) -> Option<Instant> {
-        let is_reached = self.consumer.context().base.health().trouble().is_none();
-        self.state().waiting_since.filter(|_| is_reached)
+        self.state().waiting_since
+    }
+
+    /// Whether nothing is known that keeps the cluster from answering.
+    pub fn is_reached(&self) -> bool {
+        self.consumer.context().base.health().trouble().is_none()
     }
 
     /// Whether this member holds all of these numbers, and has held them since those terms.

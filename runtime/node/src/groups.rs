@@ -21,8 +21,8 @@ use crate::worker::{Command, Told};
 /// A group is polled at least this often, whatever it says: it takes a silent member for stuck.
 const POLL_PAUSE: Duration = Duration::from_secs(1);
 
-/// A group that says nothing for so long to a member is warned of, and again after as long: a
-/// rebalance takes as long as the slowest member takes to give its numbers back.
+/// A group that says nothing for so long to a member, while brokers answer, is warned of, and again
+/// after as long: a rebalance takes as long as the slowest member takes to give its numbers back.
 const SILENCE_TOLD: Duration = Duration::from_secs(30);
 
 /// Longest wait for the topics of the cluster.
@@ -142,7 +142,7 @@ impl Groups {
         Ok(())
     }
 
-    /// Names of groups that have not said what this host holds, while brokers answer.
+    /// Names of groups that have not said what this host holds.
     pub(crate) fn silent(&self) -> Vec<String> {
         let members = self.shared.members();
         let silent = members.values().filter(|group| group.waiting_since().is_some());
@@ -169,10 +169,13 @@ impl Inner {
     }
 
     fn run(&self, told: &Receiver<SubscriptionId>) {
-        let mut looked = Instant::now();
+        let mut reached = Instant::now();
         while !self.is_closed.load(Ordering::Acquire) {
-            if looked.elapsed() >= SILENCE_TOLD {
-                looked = Instant::now();
+            if !self.members().values().all(|group| group.is_reached()) {
+                // No group says anything then, and that no broker answers is told already.
+                reached = Instant::now();
+            } else if reached.elapsed() >= SILENCE_TOLD {
+                reached = Instant::now();
                 self.tell_silent();
             }
             let due = match told.recv_timeout(POLL_PAUSE) {
