@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use gristmill_config::{Because, Ceilings, Explanation, Manifest, Problems, Setting, Source};
+use gristmill_config::{Because, Explanation, Problems, Setting, Source};
 use serde_json::{Value, json};
 
 use crate::check::documents;
@@ -60,37 +60,23 @@ fn explain(
     let (mut known, mut broken) = (Vec::new(), Problems::default());
     for path in documents(&config.plugins_dir)?.into_keys() {
         let name = path.display().to_string();
-        let text = match gristmill_config::read::document(&path) {
-            Ok(text) => text,
-            Err(problem) => {
-                broken.push(problem);
-                continue;
+        let explained = gristmill_config::read::document(&path)
+            .map_err(|problem| Problems::from_iter([problem]))
+            .and_then(|text| {
+                gristmill_config::explain(&host, &Source { name: &name, text: &text }, &variable)
+            });
+        for explanation in explained.unwrap_or_else(|problems| {
+            broken.append(problems);
+            Vec::new()
+        }) {
+            if explanation.subscription == args.subscription {
+                return Ok(Ok((name, explanation)));
             }
-        };
-        let manifest = Source { name: &name, text: &text };
-        match subscriptions(&manifest, &config.ceilings) {
-            Ok(names) if names.contains(&args.subscription) => {
-                let explained = gristmill_config::explain(&host, &manifest, &variable);
-                let own = |all: Vec<Explanation>| {
-                    all.into_iter().find(|one| one.subscription == args.subscription)
-                };
-                return match explained.map(own) {
-                    Ok(Some(own)) => Ok(Ok((name, own))),
-                    Ok(None) => Err(unknown(args, &known)),
-                    Err(problems) => Ok(Err(problems)),
-                };
-            }
-            Ok(names) => known.extend(names),
-            Err(problems) => broken.append(problems),
+            known.push(explanation.subscription);
         }
     }
     // It may be one of a document that cannot be read.
     if broken.has_errors() { Ok(Err(broken)) } else { Err(unknown(args, &known)) }
-}
-
-fn subscriptions(manifest: &Source<'_>, ceilings: &Ceilings) -> Result<Vec<String>, Problems> {
-    let read = gristmill_config::manifest(manifest, &variable, ceilings);
-    read.map(|Manifest { subscriptions, .. }| subscriptions.into_iter().map(|it| it.name).collect())
 }
 
 fn unknown(args: &Args, known: &[String]) -> Problem {

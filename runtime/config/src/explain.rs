@@ -2,15 +2,16 @@
 //! and where each comes from. It decides none of them: what differs from the documents is what
 //! [`crate::manifest`] and [`crate::host`] make of them.
 
+use gristmill_engine::OnExhausted;
+
 use crate::{
-    Broker, Ceilings, Env, Fields, HostConfig, Pointer, Problems, Secret, Source, envelope,
+    Broker, Env, HostConfig, Problems, Secret, Source, SubscriptionConfig, host,
     keys::{Key, Kind, Pairs, Preset, Table, host::HOST, manifest::MANIFEST},
-    units,
+    manifest, units,
     walk::{
         Checked, Entry, Origin, Value,
         checked::{Pair, disagree},
         value::string,
-        walk,
     },
 };
 
@@ -108,24 +109,19 @@ pub fn explain(
     manifest: &Source<'_>,
     env: Env<'_>,
 ) -> Result<Vec<Explanation>, Problems> {
-    let config = crate::host(host, env)?;
-    let read = crate::manifest(manifest, env, &config.ceilings)?;
-    let (host_table, _) = walk(host, env, &HOST)?;
-    let (table, _) = walk(manifest, env, &MANIFEST)?;
+    let (config, host_table) = host::read(host, env)?;
+    let (read, table) = manifest::read(manifest, env, &config.ceilings)?;
     let Kind::Tables(described) = MANIFEST.key("subscription").kind else {
         disagree("subscription");
     };
+    let shared = of_the_host(host, &config, &host_table);
     let tables = table.tables("subscription");
-    let explained = read.subscriptions.iter().zip(tables).map(|(subscription, table)| {
-        let within = Within { file: manifest.name, table, ceilings: &config.ceilings };
+    let explained = read.subscriptions.into_iter().zip(tables).map(|(subscription, table)| {
+        let within = Within { file: manifest.name, subscription: &subscription };
         let mut leaves = Vec::new();
         within.leaves(described, table, "", &mut leaves);
-        let shared = of_the_host(host, &config, &host_table);
-        Explanation {
-            subscription: subscription.name.clone(),
-            plugin: read.name.clone(),
-            stages: STAGES.iter().map(|stage| staged(stage, &leaves, &shared)).collect(),
-        }
+        let stages = STAGES.iter().map(|stage| staged(stage, &leaves, &shared)).collect();
+        Explanation { subscription: subscription.name, plugin: read.name.clone(), stages }
     });
     Ok(explained.collect())
 }
@@ -183,8 +179,7 @@ fn is_of_kafka(table: &str, key: &Key) -> bool {
 /// The subscription that is explained.
 struct Within<'a> {
     file: &'a str,
-    table: &'a Checked,
-    ceilings: &'a Ceilings,
+    subscription: &'a SubscriptionConfig,
 }
 
 impl Within<'_> {
@@ -208,43 +203,26 @@ impl Within<'_> {
 
     /// What holds instead of the default.
     fn instead(&self, key: &str, entry: &Entry, kind: &Kind) -> Option<(String, Because)> {
+        let SubscriptionConfig { envelope, limits, policy, .. } = self.subscription;
         if let Some(field) = key.strip_prefix("fields.") {
-            let (_, fields) = envelope::preset(self.table.text("envelope"))?;
-            let pointers = of_field(&fields, field);
+            let mut fields = envelope.fields.clone();
+            let (_, pointers) = fields.named().into_iter().find(|(name, _)| *name == field)?;
             let texts: Vec<String> = pointers.iter().map(|it| string(it.as_str())).collect();
             let told = || (listed(kind, &texts), Because::Follows("envelope"));
             return (!texts.is_empty()).then(told);
         }
-        if key == "on_exhausted"
-            && matches!(self.table.entry("dead_letter").value, Value::Flag(false))
-        {
+        if key == "on_exhausted" && policy.on_exhausted == OnExhausted::PauseKey {
             return Some((string("pause-key"), Because::Follows("dead_letter")));
         }
-        let ceiling = match key {
-            "limits.memory" => self.ceilings.memory.0,
-            "limits.attempt_timeout" => self.ceilings.attempt_timeout.0,
-            "limits.emissions" => u64::from(self.ceilings.emissions),
-            "concurrency" => u64::from(self.ceilings.concurrency),
+        let held = match key {
+            "limits.memory" => limits.memory.0,
+            "limits.attempt_timeout" => limits.attempt_timeout.0,
+            "limits.emissions" => u64::from(limits.emissions),
+            "concurrency" => u64::from(policy.concurrency),
             _ => return None,
         };
         let Value::Number(number) = entry.value else { return None };
-        (ceiling < number).then(|| (counted(kind, ceiling), Because::Ceiling))
-    }
-}
-
-fn of_field<'a>(fields: &'a Fields, key: &str) -> &'a [Pointer] {
-    match key {
-        "id" => &fields.id,
-        "type" => &fields.kind,
-        "version" => &fields.version,
-        "source" => &fields.source,
-        "time" => &fields.time,
-        "subject" => &fields.subject,
-        "correlation" => &fields.correlation,
-        "causation" => &fields.causation,
-        "tenant" => &fields.tenant,
-        "data" => &fields.data,
-        _ => &[],
+        (held < number).then(|| (counted(kind, held), Because::Ceiling))
     }
 }
 
@@ -305,133 +283,4 @@ fn paired(kind: &Kind, pairs: &[Pair]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOST_TEXT: &str = r#"
-[ceilings]
-memory = "8MiB"
-concurrency = 1000
-[checkpoint]
-drain = "3s"
-"#;
-
-    const MANIFEST_TEXT: &str = r#"
-[plugin]
-name = "bills"
-[[subscription]]
-topics = ["orders"]
-envelope = "shipping"
-dead_letter = false
-[subscription.fields]
-id = "/no"
-[subscription.filter.header]
-region = "eu"
-[subscription.grants]
-emit = ["bills", "tax.*"]
-config = { rate = "19" }
-[subscription.retry]
-max_attempts = 3
-[subscription.retry.class.timeout]
-max_attempts = 5
-[[subscription]]
-name = "other"
-topics = ["returns"]
-"#;
-
-    fn explained(host: &str) -> Vec<Explanation> {
-        let host = Source { name: "gristmill.toml", text: host };
-        let manifest = Source { name: "bills.toml", text: MANIFEST_TEXT };
-        explain(&host, &manifest, &|_| None).unwrap()
-    }
-
-    fn find<'a>(explanation: &'a Explanation, key: &str) -> (&'static str, &'a Setting) {
-        let all = explanation
-            .stages
-            .iter()
-            .flat_map(|stage| stage.settings.iter().map(move |setting| (stage.name, setting)));
-        let found: Vec<_> = all.filter(|(_, setting)| setting.key == key).collect();
-        assert_eq!(found.len(), 1, "{key}: {found:?}");
-        found[0]
-    }
-
-    fn written(file: &str, line: u32) -> Because {
-        Because::Written { file: file.to_owned(), line }
-    }
-
-    #[test]
-    fn every_setting_says_what_holds_and_why() {
-        let told = explained(HOST_TEXT);
-        let names: Vec<_> = told.iter().map(|it| (&*it.plugin, &*it.subscription)).collect();
-        assert_eq!(names, [("bills", "bills"), ("bills", "other")]);
-        for (key, stage, value, because) in [
-            ("topics", "read", "[\"orders\"]", written("bills.toml", 5)),
-            ("start", "read", "\"earliest\"", Because::Default),
-            ("fields.id", "decode", "\"/no\"", written("bills.toml", 9)),
-            (
-                "fields.type",
-                "decode",
-                "[\"/EventType\", \"/eventType\"]",
-                Because::Follows("envelope"),
-            ),
-            ("filter.header", "filter", "{ \"region\" = \"eu\" }", written("bills.toml", 10)),
-            ("grants.emit", "publish", "[\"bills\", \"tax.*\"]", written("bills.toml", 13)),
-            ("grants.state", "handle", "false", Because::Default),
-            ("grants.config", "handle", "{ rate = \u{2026} }", written("bills.toml", 14)),
-            ("limits.memory", "handle", "\"8MiB\"", Because::Ceiling),
-            ("retry.max_attempts", "retry", "3", written("bills.toml", 16)),
-            ("retry.class.timeout.max_attempts", "retry", "5", written("bills.toml", 18)),
-            ("on_exhausted", "give up", "\"pause-key\"", Because::Follows("dead_letter")),
-            ("events_per_second", "order", "no limit", Because::Default),
-            ("checkpoint.drain", "commit", "\"3s\"", written("gristmill.toml", 6)),
-            ("broker.kind", "commit", "\"embedded\"", Because::Default),
-        ] {
-            let setting = Setting { key: key.to_owned(), value: value.to_owned(), because };
-            assert_eq!(find(&told[0], key), (stage, &setting));
-        }
-        assert_eq!(find(&told[1], "on_exhausted").1.value, "\"dead-letter\"");
-        assert_eq!(find(&told[1], "topics").1.because, written("bills.toml", 21));
-    }
-
-    #[test]
-    fn kafka_has_an_interval_of_its_own_and_more_to_say() {
-        let text = "[broker]\nkind = \"kafka\"\nbrokers = [\"b:9092\"]\n";
-        let told = explained(text);
-        let interval = find(&told[0], "checkpoint.interval_min").1;
-        assert_eq!(interval.value, "\"5ms\"");
-        assert_eq!(interval.because, Because::Follows("broker.kind"));
-        assert_eq!(find(&told[0], "broker.guarantee").1.value, "\"exactly-once\"");
-        let own = format!("{text}[checkpoint]\ninterval_min = \"9ms\"\n");
-        let interval = explained(&own);
-        let interval = find(&interval[0], "checkpoint.interval_min").1;
-        assert_eq!(
-            (&*interval.value, &interval.because),
-            ("\"9ms\"", &written("gristmill.toml", 5))
-        );
-    }
-
-    #[test]
-    fn every_key_of_a_subscription_belongs_to_a_stage() {
-        for explanation in explained("") {
-            let count = explanation.stages.iter().map(|stage| stage.settings.len()).sum::<usize>();
-            assert!(explanation.stages.iter().all(|stage| !stage.settings.is_empty()));
-            let Kind::Tables(table) = MANIFEST.key("subscription").kind else { panic!() };
-            let own = explanation.stages.iter().flat_map(|stage| &stage.settings);
-            let own = own.filter(|it| stage_of(&it.key).is_some()).count();
-            assert_eq!(own, leaves(table) - 1, "all but the name, of {count}");
-        }
-    }
-
-    fn leaves(table: &Table) -> usize {
-        let one = |key: &Key| if let Kind::Table(inner) = key.kind { leaves(inner) } else { 1 };
-        table.keys.iter().map(one).sum()
-    }
-
-    #[test]
-    fn what_is_wrong_is_not_explained() {
-        let host = Source { name: "gristmill.toml", text: "" };
-        let manifest = Source { name: "bills.toml", text: "[[subscription]]\ntopic = [\"x\"]\n" };
-        let problems = explain(&host, &manifest, &|_| None).unwrap_err();
-        assert!(problems.has_errors());
-    }
-}
+mod tests;

@@ -227,7 +227,8 @@ impl HostConfig {
     }
 }
 
-pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<HostConfig, Problems> {
+/// The configuration, and the keys it was made from.
+pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<(HostConfig, Checked), Problems> {
     let (checked, mut report) = walk(source, env, &HOST)?;
     check_listen(&checked, &mut report);
     check_intervals(checked.table("checkpoint"), &mut report);
@@ -259,7 +260,7 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<HostConfig, Prob
     if problems.has_errors() {
         return Err(problems);
     }
-    Ok(HostConfig { warnings: problems, ..config })
+    Ok((HostConfig { warnings: problems, ..config }, checked))
 }
 
 fn address(checked: &Checked) -> SocketAddr {

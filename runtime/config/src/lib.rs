@@ -67,7 +67,7 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// All problems of the document at once, when at least one of them is an error. Warnings alone
 /// are in [`HostConfig::warnings`].
 pub fn host(source: &Source<'_>, env: Env<'_>) -> Result<HostConfig, Problems> {
-    host::read(source, env)
+    host::read(source, env).map(|(config, _)| config)
 }
 
 /// Reads a plugin's manifest and holds it against the host's ceilings.
@@ -81,7 +81,7 @@ pub fn manifest(
     env: Env<'_>,
     ceilings: &Ceilings,
 ) -> Result<Manifest, Problems> {
-    manifest::read(source, env, ceilings)
+    manifest::read(source, env, ceilings).map(|(manifest, _)| manifest)
 }
 
 /// What `gristmill init` writes: a commented `gristmill.toml` whose first line names its schema.

@@ -26,11 +26,12 @@ pub struct Manifest {
     pub warnings: Problems,
 }
 
+/// The manifest, and the keys it was made from.
 pub(crate) fn read(
     source: &Source<'_>,
     env: Env<'_>,
     ceilings: &Ceilings,
-) -> Result<Manifest, Problems> {
+) -> Result<(Manifest, Checked), Problems> {
     let (checked, mut report) = walk(source, env, &MANIFEST)?;
     let name = plugin_name(&checked, &mut report);
     let tables = checked.tables("subscription");
@@ -43,7 +44,8 @@ pub(crate) fn read(
     if problems.has_errors() {
         return Err(problems);
     }
-    Ok(Manifest { file: source.name.to_owned(), name, subscriptions, warnings: problems })
+    let file = source.name.to_owned();
+    Ok((Manifest { file, name, subscriptions, warnings: problems }, checked))
 }
 
 /// The name written, or the file's stem.

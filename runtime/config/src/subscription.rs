@@ -146,6 +146,24 @@ pub struct Fields {
     pub data: Vec<Pointer>,
 }
 
+impl Fields {
+    /// All of them, under the names they have in a manifest.
+    pub(crate) fn named(&mut self) -> [(&'static str, &mut Vec<Pointer>); 10] {
+        [
+            ("id", &mut self.id),
+            ("type", &mut self.kind),
+            ("version", &mut self.version),
+            ("source", &mut self.source),
+            ("time", &mut self.time),
+            ("subject", &mut self.subject),
+            ("correlation", &mut self.correlation),
+            ("causation", &mut self.causation),
+            ("tenant", &mut self.tenant),
+            ("data", &mut self.data),
+        ]
+    }
+}
+
 /// Which events are the handler's: those that every given rule accepts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {

@@ -91,7 +91,9 @@ impl Node {
         let (stop, stopping) = watch::channel(false);
         let ended = match cluster {
             None => {
-                let beginning = tokio::task::spawn_blocking(move || begin(parts, None)).await;
+                let told = stopping.clone();
+                let beginning =
+                    tokio::task::spawn_blocking(move || begin(parts, None, &told)).await;
                 let begun = beginning.map_err(|_panicked| Error::WorkerGone)??;
                 // It waits for nothing that a stop could be quicker than.
                 tokio::spawn(live(begun.ok_or(Error::WorkerGone)?, listener, stopping))
@@ -167,7 +169,7 @@ async fn join(
     let (cluster, told) = (joined.cluster.clone(), stopping.clone());
     let beginning = tokio::task::spawn_blocking(move || {
         match connecting::connect(&parts.config, &joined.cluster, &told)? {
-            Some(kafka) => begin(parts, Some((kafka, joined, told))),
+            Some(kafka) => begin(parts, Some((kafka, joined)), &told),
             None => Ok(None),
         }
     });
@@ -179,25 +181,24 @@ async fn join(
 /// Starts what works on events; waits. `None` when the host stops before its cluster has answered.
 fn begin(
     parts: Prepared,
-    kafka: Option<(Kafka, Joined, watch::Receiver<bool>)>,
+    kafka: Option<(Kafka, Joined)>,
+    stopping: &watch::Receiver<bool>,
 ) -> Result<Option<Begun>, Error> {
     let Prepared { config, store, plugins, clock, metrics } = parts;
     let count = worker_count(&config);
-    let (broker, committers, stopping) = match kafka {
-        None => (Broker::Embedded(store.clone()), None, None),
-        Some((kafka, Joined { cluster, identity, hook }, stopping)) => {
+    let (broker, committers) = match kafka {
+        None => (Broker::Embedded(store.clone()), None),
+        Some((kafka, Joined { cluster, identity, hook })) => {
             let hook = metrics.transaction_steps(hook);
             let with = (&store, &hook);
             let committers = connecting::committers(&cluster, &identity, with, count)?;
-            (Broker::Kafka(Box::new(kafka)), Some(committers), Some(stopping))
+            (Broker::Kafka(Box::new(kafka)), Some(committers))
         }
     };
     let shared = shared::share(Parts { config, store, broker, plugins, clock, metrics })?;
-    let declare = || topics::declare(&shared);
-    match &stopping {
-        None => declare()?,
-        Some(stopping) if connecting::patiently(stopping, declare)?.is_none() => return Ok(None),
-        Some(_) => {}
+    let declared = connecting::patiently(stopping, || topics::declare(&shared))?;
+    if declared.is_none() {
+        return Ok(None);
     }
     let is_member = committers.is_some();
     let workers = Workers::start(&shared, committers)?;

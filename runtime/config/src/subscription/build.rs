@@ -11,7 +11,7 @@ use super::{
     Clock, DeadLetter, Envelope, Filter, Grants, Limits, Places, Start, SubscriptionConfig, rules,
 };
 use crate::{
-    Ceilings, Pointer, Secret, TopicSelector, envelope,
+    Ceilings, Secret, TopicSelector, envelope,
     report::Report,
     walk::{Checked, Value, checked::disagree},
 };
@@ -69,21 +69,11 @@ fn envelope(table: &Checked) -> Envelope {
         disagree("envelope");
     };
     let written = table.table("fields");
-    let replace = |key: &str, field: &mut Vec<Pointer>| {
+    for (key, field) in fields.named() {
         if written.written(key) {
             *field = written.pointers(key);
         }
-    };
-    replace("id", &mut fields.id);
-    replace("type", &mut fields.kind);
-    replace("version", &mut fields.version);
-    replace("source", &mut fields.source);
-    replace("time", &mut fields.time);
-    replace("subject", &mut fields.subject);
-    replace("correlation", &mut fields.correlation);
-    replace("causation", &mut fields.causation);
-    replace("tenant", &mut fields.tenant);
-    replace("data", &mut fields.data);
+    }
     Envelope { format, fields, id_header: table.text_if_any("id_header").map(str::to_owned) }
 }
 

@@ -16,6 +16,7 @@ use gristmill_tests::support::client::{Client, Stored};
 use gristmill_tests::support::component::{binary, guest};
 use gristmill_tests::support::home::Home;
 use gristmill_tests::support::kafka::witness::{Ground, Written};
+use gristmill_tests::support::process;
 use gristmill_tests::support::random::Random;
 use serde_json::json;
 
@@ -294,9 +295,7 @@ inline_time = "50ms"
     fn evidence(&self) -> String {
         let mut told = String::new();
         for log in &self.logs {
-            let text = fs::read_to_string(log).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            let last = lines[lines.len().saturating_sub(EVIDENCE)..].join("\n");
+            let last = process::tail(log, EVIDENCE);
             let address = fs::read_to_string(log.with_file_name("data/address"));
             let metrics = address.map(|it| Client::new(it.trim()).get("/metrics"));
             let counts = |it: String| {
