@@ -24,8 +24,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The same where a human must change something first.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// Wait for an open transaction after which it is told, and told again: whoever left it either
-/// ends it or is dead, and then the broker does, after `transaction_timeout`.
-const SETTLE_TOLD: Duration = Duration::from_secs(15);
+/// ends it or is dead, and then the broker does, which takes it `transaction_timeout`, 8 s by
+/// default, and up to 10 s more (source: the contract, "Identity").
+const SETTLE_TOLD: Duration = Duration::from_secs(30);
 /// Records read from a changelog in one step.
 const STEP_EVENTS: u32 = 10_000;
 /// Bytes of them.
