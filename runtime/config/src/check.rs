@@ -140,7 +140,7 @@ impl<'a> Check<'a> {
 
     /// A key's events of all topics share one lane only when they share a partition number.
     fn partitions(&mut self, manifest: &Manifest, subscription: &SubscriptionConfig) {
-        if !subscription.stateful() {
+        if !subscription.stateful() || subscription.repartition.is_some() {
             return;
         }
         let declared = self.host.topics.declared.iter();
@@ -155,13 +155,13 @@ impl<'a> Check<'a> {
             return;
         };
         let reason = format!(
-            "state and timers over several topics need equal partition counts: in {}, \"{first}\" \
-             has {partitions}, \"{other}\" has {others}",
+            "state and timers over several topics need equal partition counts, or `repartition`: \
+             in {}, \"{first}\" has {partitions}, \"{other}\" has {others}",
             self.host.file
         );
         let place = written(other).and_then(|at| subscription.places.topics.get(at)).copied();
         let place = place.unwrap_or(subscription.place());
-        let instead = format!("partitions = {}", partitions.max(others));
+        let instead = format!("repartition = {}", partitions.max(others));
         self.error(&manifest.file, place, (code::UNEQUAL_PARTITIONS, reason), Some(instead));
     }
 

@@ -72,12 +72,13 @@ pub enum Because {
 type Described = (&'static str, &'static str, &'static [&'static str]);
 
 /// In the order in which an event comes to them. A key of several parts wins over its beginning.
-const STAGES: [Described; 10] = [
+const STAGES: [Described; 11] = [
     (
         "read",
         "its topics, in the order of their offsets",
         &["enabled", "topics", "start", "window_events", "window_bytes"],
     ),
+    ("forward", "to the partition of its key, where those differ", &["repartition"]),
     ("decode", "who the event is, and what its data is", &["envelope", "id_header", "fields"]),
     ("filter", "whether the event is the handler's", &["filter"]),
     ("order", "which events wait for which", &["order", "concurrency", "events_per_second"]),

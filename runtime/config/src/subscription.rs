@@ -29,6 +29,9 @@ pub struct SubscriptionConfig {
     pub limits: Limits,
     /// Where it begins on a topic it has no progress on.
     pub start: Start,
+    /// Partitions of the topic that events are forwarded to before they are handled, by key, 1 to
+    /// 10,000; `None` to handle them where they are.
+    pub repartition: Option<u32>,
     /// Where events go that were given up on.
     pub dead_letter: DeadLetter,
     /// Policy of the engine; see [`SubscriptionConfig::policy`].

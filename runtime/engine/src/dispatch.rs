@@ -106,7 +106,8 @@ impl Partition {
                 self.advance(scope, key);
             }
             (Claim::Granted, Some(Ok(outcome))) => {
-                self.settle_head(scope, key, Ending::of(outcome));
+                let size = head.size;
+                self.settle_head(scope, key, Ending::without_attempt(outcome, size));
                 self.advance(scope, key);
             }
             (Claim::Granted, Some(Err(class))) => self.give_up(scope, key, class),

@@ -130,6 +130,9 @@ pub enum Terminal {
     Duplicate,
     /// The filter did not want it.
     Filtered,
+    /// It belongs to another partition: append it there. Those of one topic partition are
+    /// staged in the order of their offsets.
+    Forwarded,
     /// Given up on: write the dead letter.
     DeadLettered {
         class: FailureClass,

@@ -117,6 +117,11 @@ impl Engine {
                 self.known(subscription)?.desk.is_paused = false;
                 self.resumed(now, subscription, &ends, effects);
             }
+            Input::Ends { subscription, ends } => {
+                self.known(subscription)?;
+                self.hold_until(subscription, &ends);
+                self.visit_all(now, effects, subscription, Partition::watch_timers);
+            }
             Input::Probed { subscription, ends } => {
                 self.probe(now, subscription, &ends, effects)?;
             }

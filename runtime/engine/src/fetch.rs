@@ -1,7 +1,7 @@
 //! Decides what becomes of a record that was read: stale, finished already, settled at once, or
 //! one more event of its lane. It never reads.
 
-use crate::lane::{Event, Kind, lane_of};
+use crate::lane::{Event, Kind, lane_of, lane_of_forwarded};
 use crate::partition::Partition;
 use crate::worker::{Drain, Scope};
 use crate::{
@@ -96,7 +96,8 @@ impl Partition {
         let settled = match kind {
             Kind::Filtered => Some(Terminal::Filtered),
             Kind::Duplicate => Some(Terminal::Duplicate),
-            Kind::Accepted | Kind::Invalid => None,
+            // One that could not be forwarded at once must not be overtaken by one that can.
+            Kind::Accepted | Kind::Invalid | Kind::Forwarded => None,
         };
         if let Some(outcome) = settled
             && scope.worker.is_open()
@@ -107,7 +108,12 @@ impl Partition {
         if let Some(id) = event.id {
             self.ids.hold(id);
         }
-        let lane = lane_of(scope.desk.policy.order, fetched.key, fetched.position);
+        let lane = match kind {
+            Kind::Forwarded => lane_of_forwarded(fetched.position.topic),
+            Kind::Accepted | Kind::Invalid | Kind::Filtered | Kind::Duplicate => {
+                lane_of(scope.desk.policy.order, fetched.key, fetched.position)
+            }
+        };
         self.append(scope, lane, event);
     }
 
@@ -123,8 +129,11 @@ impl Partition {
         match fetched.verdict {
             Verdict::Filtered => Kind::Filtered,
             Verdict::Invalid => Kind::Invalid,
-            Verdict::Accepted if policy.stateful && fetched.key.is_none() => Kind::Invalid,
+            Verdict::Accepted | Verdict::Forwarded if policy.stateful && fetched.key.is_none() => {
+                Kind::Invalid
+            }
             Verdict::Accepted => Kind::Accepted,
+            Verdict::Forwarded => Kind::Forwarded,
         }
     }
 }
@@ -136,6 +145,7 @@ pub(crate) fn foregone(kind: Kind) -> Option<Result<Terminal, FailureClass>> {
         Kind::Invalid => Some(Err(FailureClass::Invalid)),
         Kind::Filtered => Some(Ok(Terminal::Filtered)),
         Kind::Duplicate => Some(Ok(Terminal::Duplicate)),
+        Kind::Forwarded => Some(Ok(Terminal::Forwarded)),
     }
 }
 

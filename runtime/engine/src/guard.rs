@@ -18,7 +18,10 @@ impl Guard {
             Terminal::Succeeded { .. } => false,
             Terminal::DeadLettered { .. } => true,
             // No handler had a say.
-            Terminal::Duplicate | Terminal::Filtered | Terminal::Discarded { .. } => return false,
+            Terminal::Duplicate
+            | Terminal::Filtered
+            | Terminal::Forwarded
+            | Terminal::Discarded { .. } => return false,
         };
         self.share.add(now, policy.span, is_dead);
         is_dead && self.share.has_passed(policy.events_min, policy.dead_permille)

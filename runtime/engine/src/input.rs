@@ -45,6 +45,9 @@ pub enum Input {
     /// The answer to [`Effect::Probe`](crate::Effect): where the topics of the subscription end
     /// now. Overdue timers are held until these have been read.
     Probed { subscription: SubscriptionId, ends: Vec<Position> },
+    /// It is known how far these places must be read before overdue timers may fire, where that
+    /// was not known when they were assigned.
+    Ends { subscription: SubscriptionId, ends: Vec<Position> },
     /// Storage is short (`true`) or has room again (`false`): no dispatch while short.
     StorageLow(bool),
     /// Time passed; due at [`Engine::next_deadline`](crate::Engine::next_deadline), harmless else.
@@ -81,7 +84,8 @@ pub struct Cursor {
     pub incarnation: u128,
     /// First offset still held by the topic.
     pub start: Offset,
-    /// Offset after the last record at the time of assignment; overdue timers wait for it.
+    /// Offset after the last record at the time of assignment; overdue timers wait for it. The
+    /// greatest offset where it is not known yet: [`Input::Ends`] tells it.
     pub end: Offset,
     /// Offset the group committed, where the backend keeps that apart (Kafka) or an operator set
     /// it. Below `stored.next` it begins a new epoch.
@@ -183,6 +187,8 @@ pub enum Verdict {
     Filtered,
     /// The envelope or schema does not hold; it becomes a dead letter without a call.
     Invalid,
+    /// It belongs to another partition: the driver forwards it there, and it is finished here.
+    Forwarded,
 }
 
 /// A durable dedupe mark: an event of this id reached a terminal outcome.

@@ -5,7 +5,10 @@ use alloc::collections::VecDeque;
 
 use crate::checkpoint::Checkpoints;
 use crate::parking::Parking;
-use crate::{AttemptId, Bytes, EventRef, IdHash, Instant, KeyHash, Order, ParkedEvent, Position};
+use crate::{
+    AttemptId, Bytes, EventRef, IdHash, Instant, KeyHash, Offset, Order, ParkedEvent, PartitionId,
+    Position, TopicId,
+};
 
 /// What is to become of an event that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub(crate) enum Kind {
     Filtered,
     /// A durable mark says that its id is settled.
     Duplicate,
+    /// It goes to another partition.
+    Forwarded,
 }
 
 /// An event that is not finished.
@@ -148,6 +153,12 @@ pub(crate) fn lane_of(order: Order, key: Option<KeyHash>, at: Position) -> KeyHa
         (Order::Partition, _) => WHOLE,
         (Order::Key | Order::None, _) => own_lane(at),
     }
+}
+
+/// The lane of what is forwarded from a topic: it stays in order, and nothing that happens to its
+/// keys here holds it up.
+pub(crate) fn lane_of_forwarded(topic: TopicId) -> KeyHash {
+    own_lane(Position { topic, partition: PartitionId(0), offset: Offset(u64::MAX) })
 }
 
 /// The lane of a timer set by an event of `key`.

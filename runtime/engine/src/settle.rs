@@ -20,9 +20,16 @@ impl Ending {
         Self { outcome, size: Bytes(0) }
     }
 
+    /// The outcome of an event of that size that needed no attempt: only what is forwarded has
+    /// any weight.
+    pub(crate) fn without_attempt(outcome: Terminal, size: Bytes) -> Self {
+        let is_forwarded = outcome == Terminal::Forwarded;
+        Self { outcome, size: if is_forwarded { size } else { Bytes(0) } }
+    }
+
     /// Whether twins of the event are duplicates from now on.
     fn is_marked(&self) -> bool {
-        !matches!(self.outcome, Terminal::Duplicate | Terminal::Filtered)
+        !matches!(self.outcome, Terminal::Duplicate | Terminal::Filtered | Terminal::Forwarded)
     }
 }
 

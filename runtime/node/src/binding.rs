@@ -8,6 +8,7 @@ use bytestring::ByteString;
 use gristmill_config::SubscriptionConfig;
 use gristmill_engine::{PartitionId, SubscriptionId, TopicId, Version};
 use gristmill_plugin_host::{Plugin, RunnerSettings};
+use gristmill_store::Store;
 
 use crate::envelope::EnvelopeRules;
 use crate::metrics::SubscriptionMetrics;
@@ -29,7 +30,7 @@ pub(crate) struct Binding {
     pub(crate) config: SubscriptionConfig,
     /// How its events are read.
     pub(crate) rules: EnvelopeRules,
-    /// The topics it reads, the internal redrive topic last.
+    /// The topics it reads, its own last.
     pub(crate) sources: Vec<Source>,
     /// Topics of the version before in this process, with the partitions they had.
     pub(crate) before: Vec<(TopicId, u32)>,
@@ -60,8 +61,19 @@ pub(crate) struct Source {
     pub(crate) dead_letters: Option<DeadLetters>,
     /// Whether an expression selects it, and not its name.
     pub(crate) is_matched: bool,
-    /// True for the subscription's own redrive topic.
-    pub(crate) is_redrive: bool,
+    /// What it is to the subscription.
+    pub(crate) role: Role,
+}
+
+/// What a topic is to a subscription that reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The manifest names it, or matches it.
+    Given,
+    /// Its own topic for dead letters that are driven again.
+    Redrive,
+    /// Its own topic for events that were forwarded to the partition of their key.
+    Repartition,
 }
 
 /// Where dead letters go.
@@ -77,6 +89,24 @@ impl Binding {
     /// The source of that number, if the subscription reads it.
     pub(crate) fn source(&self, topic: TopicId) -> Option<&Source> {
         self.sources.iter().find(|source| source.topic == topic)
+    }
+
+    /// Its own topic of that role, if it has one.
+    pub(crate) fn own(&self, role: Role) -> Option<&Source> {
+        self.sources.iter().find(|source| source.role == role)
+    }
+
+    /// Where events of its given topics are forwarded to before they are handled.
+    pub(crate) fn forwards_to(&self) -> Option<&Source> {
+        self.config.repartition?;
+        self.own(Role::Repartition)
+    }
+
+    /// The partition number in which an event of this key is handled, when it came in `partition`
+    /// of a topic. Null keys stay with those of their partition.
+    pub(crate) fn number_of(&self, key: Option<&[u8]>, partition: PartitionId) -> PartitionId {
+        let Some(repartition) = self.forwards_to() else { return partition };
+        Store::partition_among(repartition.partitions, key, u64::from(partition.0))
     }
 
     /// How many partition numbers its topics have.

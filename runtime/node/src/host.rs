@@ -220,14 +220,18 @@ impl Host {
             .collect()
     }
 
-    /// Subscriptions that keep state or timers of a topic's keys.
+    /// Subscriptions that keep state or timers of a topic's keys where it has its partitions.
     pub(crate) fn stateful_readers_of(&self, topic: TopicId) -> Vec<String> {
         let board = self.inner.shared.board.read();
-        let reads = |status: &SubscriptionStatus| status.binding.source(topic).is_some();
+        let keeps = |SubscriptionStatus { binding, .. }: &SubscriptionStatus| {
+            binding.source(topic).is_some()
+                && binding.config.stateful()
+                && binding.forwards_to().is_none()
+        };
         board
             .subscriptions
             .iter()
-            .filter(|(_, status)| reads(status) && status.binding.config.stateful())
+            .filter(|(_, status)| keeps(status))
             .map(|(name, _)| name.clone())
             .collect()
     }
@@ -298,8 +302,11 @@ impl Host {
     ) -> Result<Vec<Letter>, Refusal> {
         let status = self.subscription(subscription)?;
         let shared = Arc::clone(&self.inner.shared);
-        self.wait(move || letters::select(&shared, &status, &selection, (after.as_ref(), limit)))
-            .await
+        self.wait(move || {
+            let span = letters::Span { after: after.as_ref(), before: None, limit };
+            letters::select(&shared, &status, &selection, span)
+        })
+        .await
     }
 
     /// Drives dead letters again.

@@ -18,6 +18,7 @@ mod letters;
 mod metrics;
 mod plugins;
 mod progress;
+mod repartition;
 mod running;
 mod shared;
 mod states;

@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::plugins::{Change, Inbox, Ledgers, Supervisor, Watch};
 use crate::shared::{self, CLOCK, Parts, Shared};
 use crate::worker::{Command, Worker};
-use crate::{Error, http, topics};
+use crate::{Error, http, repartition, topics};
 
 /// Instances kept for what runs beside the workers' attempts.
 const INSTANCES_SPARE: u32 = 16;
@@ -217,8 +217,10 @@ async fn live(
     let parts = (workers.senders.clone(), groups.clone());
     let host = Host::new(Arc::clone(&shared), inbox, parts, &stopping);
     let watching = tokio::spawn(watch_topics(host.clone()));
+    let sweeping = tokio::spawn(repartition::sweep(Arc::clone(&shared)));
     let ended = run(shared, workers, listener, host, stopping).await;
     watching.abort();
+    sweeping.abort();
     if let Some(groups) = groups {
         let closed = tokio::task::spawn_blocking(move || groups.close()).await;
         closed.map_err(|_panicked| Error::WorkerGone)?;

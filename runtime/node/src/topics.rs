@@ -48,9 +48,24 @@ pub(crate) fn redrive_in_cluster(host: &str, subscription: &str) -> String {
     format!("{INTERNAL}redrive.{host}.{subscription}")
 }
 
-/// Whether a topic is some subscription's redrive topic.
-pub(crate) fn is_redrive(name: &str) -> bool {
-    name.strip_prefix(INTERNAL).is_some_and(|rest| rest.starts_with("redrive."))
+/// Name of the topic that a subscription's events are forwarded to; as with the redrive topic.
+pub(crate) fn repartition_name(shared: &Shared, subscription: &str) -> String {
+    match shared.broker.kafka() {
+        None => format!("{INTERNAL}repartition.{subscription}"),
+        Some(_) => repartition_in_cluster(&shared.config.name, subscription),
+    }
+}
+
+/// Name of the topic that events of a host's subscription are forwarded to in a cluster.
+pub(crate) fn repartition_in_cluster(host: &str, subscription: &str) -> String {
+    format!("{INTERNAL}repartition.{host}.{subscription}")
+}
+
+/// Whether records of a topic say where they first came from: some subscription's redrive topic,
+/// or one that its events are forwarded to.
+pub(crate) fn is_wrapped(name: &str) -> bool {
+    name.strip_prefix(INTERNAL)
+        .is_some_and(|rest| rest.starts_with("redrive.") || rest.starts_with("repartition."))
 }
 
 /// Whether a topic is some subscription's changelog.

@@ -74,6 +74,8 @@ pub enum Planted {
     AbortKept,
     /// State is written twice when a checkpoint becomes durable.
     StateTwice,
+    /// Every fifth record that is forwarded is forwarded in the place of the one before it.
+    ForwardedTwice,
     /// Bytes are released when the attempt starts.
     ReleaseEarly,
     /// Every third release is forgotten.
@@ -229,6 +231,16 @@ impl Subject {
             (Planted::SuccessSwallowed, Staged::Settled { outcome, .. }) => {
                 if matches!(outcome, Terminal::Succeeded { .. }) && self.every(5) {
                     *outcome = Terminal::Duplicate;
+                }
+            }
+            (
+                Planted::ForwardedTwice,
+                Staged::Settled {
+                    event: EventRef::Record(at), outcome: Terminal::Forwarded, ..
+                },
+            ) => {
+                if self.every(5) {
+                    at.offset = Offset(at.offset.0.saturating_sub(1));
                 }
             }
             (Planted::SuccessDead, Staged::Settled { outcome, .. }) => {

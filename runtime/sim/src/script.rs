@@ -200,11 +200,14 @@ fn record(random: &mut Random, partition: PartitionId, timestamp: Instant) -> Re
     let verdict = match random.below(100) {
         0..8 => Verdict::Filtered,
         8..12 => Verdict::Invalid,
+        12..24 => Verdict::Forwarded,
         _ => Verdict::Accepted,
     };
+    // Who an event is, is found out where it belongs.
+    let has_id = random.chance(700) && verdict != Verdict::Forwarded;
     Record {
         key: (!random.chance(60)).then_some(KeyHash((place * 100 + key + 1) << KEY_SHIFT)),
-        id: random.chance(700).then_some(IdHash(place * 1_000 + id + 1)),
+        id: has_id.then_some(IdHash(place * 1_000 + id + 1)),
         size: Bytes(random.between(1, 2_000)),
         verdict,
         redriven: false,

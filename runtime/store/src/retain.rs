@@ -1,8 +1,11 @@
 //! Decides which chunks retention removes. Age and size are the topic's; a chunk goes whole.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
-use gristmill_engine::{Instant, PartitionId, TopicId};
+use gristmill_engine::{Instant, Offset, PartitionId, TopicId};
 
 use crate::{
     commit::Commit,
@@ -19,6 +22,9 @@ pub(crate) struct Removed {
     pub(crate) start: u64,
     pub(crate) bytes: u64,
 }
+
+/// Where partitions of a topic are to begin.
+pub(crate) type Cuts = BTreeMap<PartitionId, Offset>;
 
 /// Whether retention would remove anything now.
 pub(crate) fn due(log: &Log, now: Instant) -> bool {
@@ -82,8 +88,29 @@ fn shrink(partitions: &[Vec<Chunk>], counts: &mut [usize], limit: u64) {
 pub(crate) fn trim(commit: &mut Commit<'_>, topic: TopicId) -> Vec<Removed> {
     // Deleted since it was found due: nothing is left to do.
     let Ok(log) = commit.shared.memory.log(topic) else { return Vec::new() };
+    let counts = plan(&log, commit.now);
+    remove(commit, &log, &counts)
+}
+
+/// Removes what lies before an offset, as far as whole chunks do. On the writer as well.
+pub(crate) fn cut(commit: &mut Commit<'_>, topic: TopicId, before: &Cuts) -> Vec<Removed> {
+    let Ok(log) = commit.shared.memory.log(topic) else { return Vec::new() };
+    let counts: Vec<usize> = log
+        .numbered()
+        .map(|(number, partition)| {
+            let before = before.get(&number).map_or(0, |offset| offset.0);
+            let is_below = |chunk: &&Chunk| chunk.events > 0 && chunk.end <= before;
+            partition.chunks().iter().take_while(is_below).count()
+        })
+        .collect();
+    remove(commit, &log, &counts)
+}
+
+/// Takes so many chunks off the front of each partition.
+fn remove(commit: &mut Commit<'_>, log: &Arc<Log>, counts: &[usize]) -> Vec<Removed> {
+    let topic = log.topic().id;
     let mut removed = Vec::new();
-    for ((number, partition), count) in log.numbered().zip(plan(&log, commit.now)) {
+    for ((number, partition), count) in log.numbered().zip(counts.iter().copied()) {
         if count == 0 {
             continue;
         }
@@ -103,7 +130,7 @@ pub(crate) fn trim(commit: &mut Commit<'_>, topic: TopicId) -> Vec<Removed> {
         commit.shared.counters.removed.fetch_add(events, Ordering::Relaxed);
         let bytes = gone.iter().map(|chunk| chunk.bytes).sum();
         removed.push(Removed { partition: number, start: end, bytes });
-        let log = Arc::clone(&log);
+        let log = Arc::clone(log);
         commit.after.push(Box::new(move |_| {
             if let Ok(partition) = log.partition(number) {
                 partition.drop_front(count, next);

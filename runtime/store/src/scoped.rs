@@ -43,6 +43,14 @@ pub(crate) fn load(shared: &Shared, scope: Scope) -> Result<Loaded, Error> {
     })
 }
 
+pub(crate) fn progress(
+    shared: &Shared,
+    scope: Scope,
+) -> Result<Vec<(TopicId, StoredProgress)>, Error> {
+    let Some(cells) = cells(shared, scope) else { return Ok(Vec::new()) };
+    load_progress(shared, &shared.disk.database.snapshot(), cells.progress)
+}
+
 fn load_progress(
     shared: &Shared,
     snapshot: &fjall::Snapshot,

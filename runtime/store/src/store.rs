@@ -9,8 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use gristmill_engine::{
-    Bytes as Size, IdHash, Instant, KeyHash, Mark, Offset, PartitionId, SubscriptionId, TimerHash,
-    TopicId,
+    Bytes as Size, IdHash, Instant, KeyHash, Mark, Offset, PartitionId, StoredProgress,
+    SubscriptionId, TimerHash, TopicId,
 };
 
 use crate::{
@@ -230,7 +230,12 @@ impl Store {
     /// Partition of a key: Kafka's murmur2, so that keys keep their partition when a topic moves
     /// there. Null keys take turns by `sequence`.
     pub fn partition_for(topic: &Topic, key: Option<&[u8]>, sequence: u64) -> PartitionId {
-        PartitionId(murmur::partition(key, sequence, topic.partitions))
+        Self::partition_among(topic.partitions, key, sequence)
+    }
+
+    /// The same where only the number of partitions is known, at least 1.
+    pub fn partition_among(partitions: u32, key: Option<&[u8]>, sequence: u64) -> PartitionId {
+        PartitionId(murmur::partition(key, sequence, partitions.max(1)))
     }
 
     /// What a topic holds. From memory.
@@ -284,6 +289,16 @@ impl Store {
     /// [`Error::Read`], [`Error::Corrupt`].
     pub fn load(&self, scope: Scope) -> Result<Loaded, Error> {
         scoped::load(&self.0.shared, scope)
+    }
+
+    /// How far a partition of a subscription has durably come, by topic. Alone it is had for less
+    /// than the rest of [`Store::load`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`], [`Error::Corrupt`].
+    pub fn progress(&self, scope: Scope) -> Result<Vec<(TopicId, StoredProgress)>, Error> {
+        scoped::progress(&self.0.shared, scope)
     }
 
     /// A state value, unless it has expired by `now`.
@@ -407,6 +422,21 @@ impl Store {
             compacted: counted(&shared.counters.compacted),
             expired: counted(&shared.counters.expired),
         }
+    }
+
+    /// Removes the events of a topic that lie before an offset of their partition, as far as they
+    /// fill whole chunks: up to a chunk of them stays a while. What a subscription has not read
+    /// is gone for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Write`], [`Error::Closed`].
+    pub fn trim(
+        &self,
+        topic: TopicId,
+        before: impl IntoIterator<Item = (PartitionId, Offset)>,
+    ) -> Result<(), Error> {
+        self.0.upkeep.cut(&self.0.shared, topic, before.into_iter().collect())
     }
 
     /// Does all maintenance that is due now (retention, compaction, expiry) and returns when it

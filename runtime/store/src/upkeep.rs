@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use gristmill_engine::{Instant, PartitionId};
+use gristmill_engine::{Instant, PartitionId, TopicId};
 
 use crate::{
     Error,
@@ -20,7 +20,8 @@ use crate::{
     key::{self, meta},
     memory::Log,
     reclaim::Reclaim,
-    record, retain,
+    record,
+    retain::{self, Cuts},
     shared::Shared,
 };
 
@@ -123,6 +124,14 @@ impl Upkeep {
             }
         }
         reclaim.reclaim(shared)
+    }
+
+    /// Removes what lies before an offset of each partition.
+    pub(crate) fn cut(&self, shared: &Shared, topic: TopicId, before: Cuts) -> Result<(), Error> {
+        let removed = shared.run(move |commit| Ok(retain::cut(commit, topic, &before)))?;
+        let mut reclaim = self.reclaim.lock().unwrap_or_else(PoisonError::into_inner);
+        reclaim.trimmed(topic, &removed);
+        Ok(())
     }
 
     /// Runs `slice` until it has nothing more to do, or often enough.

@@ -6,3 +6,4 @@ mod growth;
 mod resets;
 mod scene;
 mod shown;
+mod spread;

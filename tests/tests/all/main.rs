@@ -10,4 +10,5 @@ mod kafka_operators;
 mod kafka_security;
 mod pipeline;
 mod reload;
+mod repartition;
 mod ticketing;

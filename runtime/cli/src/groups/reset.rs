@@ -137,7 +137,11 @@ fn question(plan: &Reset, state: StateChoice) -> String {
         }
         _ => String::new(),
     };
-    format!("change {offsets} of group {}{cleared}?", plan.group)
+    let emptied = match &plan.repartition {
+        Some(topic) => format!(", empty {topic}"),
+        None => String::new(),
+    };
+    format!("change {offsets} of group {}{emptied}{cleared}?", plan.group)
 }
 
 fn told(done: &Reset) -> String {

@@ -67,6 +67,15 @@ static SUBSCRIPTION: Table = Table {
             "\"earliest\"",
             "Where it begins on a topic it has no progress on.",
         ),
+        Key::optional(
+            "repartition",
+            Kind::Count { min: 1, max: 10_000 },
+            "events are handled in the partitions they are in",
+            "Partitions that its keys are spread over, whatever its topics have: each event is \
+             first forwarded, once and in order, to the partition of its key in a topic of the \
+             host's own. For state or timers over topics with different partitions, and for \
+             topics that are to grow under a subscription with state. It never changes.",
+        ),
         Key::new(
             "order",
             Kind::Choice { now: &["key", "partition", "none"], later: &[] },

@@ -44,6 +44,7 @@ pub(crate) fn subscription(
             "latest" => Start::Latest,
             _ => disagree("start"),
         },
+        repartition: table.number_if_any("repartition").and_then(|it| u32::try_from(it).ok()),
         dead_letter,
         places: Places {
             name: table.place("name"),

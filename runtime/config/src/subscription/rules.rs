@@ -26,6 +26,7 @@ pub(super) fn check(
     check_emit(subscription, ceilings, report);
     check_grants(table.table("grants"), subscription, ceilings, report);
     check_order(table, subscription, report);
+    check_repartition(table, subscription, report);
     check_dead_letter(table, subscription, report);
     check_dead_letter_names(table, subscription, report);
     check_intervals(table.table("retry"), ("initial_interval", "max_interval"), report);
@@ -117,6 +118,16 @@ fn check_order(table: &Checked, subscription: &SubscriptionConfig, report: &mut 
         let reason = format!("{what} the events of a key in order, not `order = \"none\"`");
         let instead = Some("order = \"key\"".to_owned());
         report.error(table.place("order"), code::STATE_WITHOUT_ORDER, reason, instead);
+    }
+}
+
+/// What need not be in order need not be brought together.
+fn check_repartition(table: &Checked, subscription: &SubscriptionConfig, report: &mut Report<'_>) {
+    if subscription.repartition.is_some() && subscription.policy.order == Order::None {
+        let reason = "`repartition` brings the events of a key together, and `order = \"none\"` \
+                      lets them go apart";
+        let instead = Some("order = \"key\"".to_owned());
+        report.error(table.place("repartition"), code::CONTRADICTION, reason, instead);
     }
 }
 

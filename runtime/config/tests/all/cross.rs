@@ -102,10 +102,19 @@ fn state_over_several_topics_needs_equal_partitions() {
         &host_of(TOPICS),
         &[stateful],
         &expect![[r#"
-        geo.toml:2: [E0123] state and timers over several topics need equal partition counts: in gristmill.toml, "orders" has 8, "payments" has 4
-          write: `partitions = 8`
-    "#]],
+            geo.toml:2: [E0123] state and timers over several topics need equal partition counts, or `repartition`: in gristmill.toml, "orders" has 8, "payments" has 4
+              write: `repartition = 8`
+        "#]],
     );
+}
+
+#[test]
+fn state_whose_keys_are_spread_takes_any_partitions() {
+    let text = "[[subscription]]\ntopics = [\"orders\", \"payments\"]\nrepartition = 8\n\
+                grants.state = true\n";
+    let spread = manifest_of("geo.toml", text);
+    assert_eq!(spread.subscriptions[0].repartition, Some(8));
+    assert!(cross_check(&host_of(TOPICS), &[spread], &[]).is_empty());
 }
 
 #[test]
@@ -126,8 +135,8 @@ fn an_expression_that_matches_nothing_yet_is_only_doubted() {
         &host_of(TOPICS),
         &[both],
         &expect![[r#"
-        geo.toml:2: [E0123] state and timers over several topics need equal partition counts: in gristmill.toml, "orders" has 8, "payments" has 4
-          write: `partitions = 8`
-    "#]],
+            geo.toml:2: [E0123] state and timers over several topics need equal partition counts, or `repartition`: in gristmill.toml, "orders" has 8, "payments" has 4
+              write: `repartition = 8`
+        "#]],
     );
 }

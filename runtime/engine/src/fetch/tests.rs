@@ -1,5 +1,6 @@
 //! What becomes of a record that was read: accepted, filtered, stale, already finished.
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -9,8 +10,8 @@ use crate::rig::{
 };
 use crate::{
     Bytes, Effect, FailureClass, Fetched, Generation, Input, Instant, KeyHash, Observation, Offset,
-    Order, ParkedEvent, ParkedLane, PartitionId, Position, SubscriptionId, Terminal, TopicId,
-    Verdict,
+    Order, ParkedEvent, ParkedLane, PartitionId, Policy, Position, Staged, SubscriptionId,
+    Terminal, TopicId, Verdict, WorkerPolicy,
 };
 
 #[test]
@@ -193,4 +194,62 @@ fn an_end_that_is_reached_is_committed_and_frees_overdue_timers() {
         _ => None,
     });
     assert_eq!(progress.or(settled), Some(Offset(3)));
+}
+
+fn forwarded(offset: u64, key: u128) -> Fetched {
+    Fetched { verdict: Verdict::Forwarded, ..fetched(offset, key) }
+}
+
+#[test]
+fn what_belongs_elsewhere_is_forwarded_in_order_without_an_attempt() {
+    let mut rig = Rig::new(policy());
+    // The key is busy here, and no twin holds up what is looked at elsewhere.
+    rig.fetch(with_id(0, 1, 7));
+    assert_eq!(rig.invoked(), vec![record(0)]);
+    for offset in [1, 2] {
+        rig.fetch(Fetched { id: with_id(0, 1, 7).id, ..forwarded(offset, 1) });
+        assert_eq!(rig.settled(), vec![(record(offset), Terminal::Forwarded)]);
+        assert!(matches!(rig.staged()[..], [Staged::Settled { mark: None, parked: None, .. }]));
+        assert_eq!(rig.released(), vec![record(offset)]);
+        assert!(rig.invoked().is_empty());
+    }
+}
+
+#[test]
+fn what_cannot_be_forwarded_at_once_is_not_overtaken() {
+    let worker = WorkerPolicy { checkpoint_bytes_max: Bytes(100), ..WorkerPolicy::default() };
+    let mut rig = Rig::bare(worker, policy());
+    rig.give(Input::Assigned(Box::new(assignment(1))));
+    // The first fills a checkpoint, which begins to commit; two more fill the next beyond measure.
+    for offset in 0..3 {
+        rig.fetch(forwarded(offset, u128::from(offset)));
+        assert_eq!(rig.settled(), vec![(record(offset), Terminal::Forwarded)], "{offset}");
+    }
+    for offset in [3, 4] {
+        assert!(rig.fetch(forwarded(offset, 9)).settled().is_empty(), "{offset}");
+    }
+    rig.commit(1);
+    let order = vec![(record(3), Terminal::Forwarded), (record(4), Terminal::Forwarded)];
+    assert_eq!(rig.settled(), order);
+}
+
+#[test]
+fn a_key_that_is_parked_holds_up_nothing_that_is_forwarded() {
+    let mut rig = parked_behind_unfinished();
+    assert_eq!(rig.invoked(), vec![record(5)]);
+    rig.fetch(forwarded(3, 5));
+    assert_eq!(rig.settled(), vec![(record(3), Terminal::Forwarded)]);
+}
+
+#[test]
+fn without_a_key_there_is_nowhere_to_forward_state_to() {
+    for (stateful, is_forwarded) in [(false, true), (true, false)] {
+        let mut rig = Rig::new(Policy { stateful, ..policy() });
+        rig.fetch(Fetched { key: None, ..forwarded(0, 1) });
+        let [(_, outcome)] = &rig.settled()[..] else { panic!("{:?}", rig.last) };
+        assert_eq!(*outcome == Terminal::Forwarded, is_forwarded, "{outcome:?}");
+        let is_dead =
+            matches!(outcome, Terminal::DeadLettered { class: FailureClass::Invalid, .. });
+        assert_eq!(is_dead, !is_forwarded, "{outcome:?}");
+    }
 }

@@ -106,6 +106,23 @@ fn overdue_timers_wait_for_the_backlog_read_at_assignment() {
 }
 
 #[test]
+fn overdue_timers_wait_until_it_is_known_where_the_backlog_ends() {
+    let unknown = with_timers(vec![timer_entry(7, 1, 500, 0)], u64::MAX);
+    let mut rig = Rig::assigned(policy(), unknown);
+    rig.fetch(fetched(0, 2)).succeed(record(0));
+    assert!(rig.invoked().is_empty(), "whatever was read");
+    let ends = |offset| {
+        let ends = vec![Position { offset: Offset(offset), ..position(0) }];
+        Input::Ends { subscription: SUBSCRIPTION, ends }
+    };
+    assert!(rig.give(ends(2)).invoked().is_empty(), "one is still to be read");
+    assert_eq!(rig.fetch(fetched(1, 2)).invoked(), vec![record(1), timer(7, 0)]);
+    let unknown = with_timers(vec![timer_entry(7, 1, 500, 0)], u64::MAX);
+    let mut rig = Rig::assigned(policy(), unknown);
+    assert_eq!(rig.give(ends(0)).invoked(), vec![timer(7, 0)], "nothing is");
+}
+
+#[test]
 fn every_topic_must_have_been_read() {
     let mut assignment = with_timers(vec![timer_entry(7, 1, 500, 0)], 1);
     assignment.cursors.push(crate::Cursor { end: Offset(1), ..crate::rig::cursor(2) });

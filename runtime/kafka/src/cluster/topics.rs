@@ -7,11 +7,14 @@ use std::{
 };
 
 use bytestring::ByteString;
+use gristmill_engine::Offset;
 use rdkafka::{
+    TopicPartitionList,
     admin::{NewPartitions, NewTopic as Native, ResourceSpecifier, TopicReplication, TopicResult},
     consumer::Consumer,
     error::{KafkaError, RDKafkaErrorCode as Code},
     metadata::MetadataTopic,
+    topic_partition_list::Offset as Place,
 };
 
 use super::{Cluster, wait};
@@ -178,6 +181,28 @@ impl Cluster {
             self.changed(doing(), wait::block_on(asked), name)?;
         }
         self.led(name, partitions, doing)
+    }
+
+    /// Removes the records of a topic that lie before an offset of their partition: those of the
+    /// partitions named. Whoever has not read them never will.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TopicUnknown`], [`Error::PartitionUnknown`], [`Error::Unauthorised`],
+    /// [`Error::Unavailable`]; some may be removed all the same.
+    pub fn trim(&self, name: &str, before: &[(u32, Offset)]) -> Result<(), Error> {
+        let doing = || format!("remove records of topic \"{name}\"");
+        let mut list = TopicPartitionList::with_capacity(before.len());
+        for (partition, offset) in before {
+            let number = i32::try_from(*partition).unwrap_or(i32::MAX);
+            let offset = Place::Offset(i64::try_from(offset.0).unwrap_or(i64::MAX));
+            let added = list.add_partition_offset(name, number, offset);
+            self.answer(doing(), added, About::Topic(name))?;
+        }
+        let asked = self.inner.admin.delete_records(&list, &self.change_options()?);
+        let answer = self.answer(doing(), wait::block_on(asked), About::Topic(name))?;
+        let refused = answer.elements().into_iter().find_map(|it| it.error().err());
+        self.answer(doing(), refused.map_or(Ok(()), Err), About::Topic(name))
     }
 
     /// All settings of a topic that have a value, its own and the cluster's defaults:

@@ -193,7 +193,7 @@ impl Kafka {
     }
 
     pub(super) fn create_topic(&self, spec: &TopicSpec) -> Result<Topic, Error> {
-        self.cluster.create(&self.new_topic(spec, BTreeMap::new()))?;
+        self.cluster.create(&self.new_topic(spec, &[]))?;
         self.found(&spec.name)
     }
 
@@ -212,12 +212,29 @@ impl Kafka {
             compacted: true,
         };
         let more = [("max.message.bytes", CHANGELOG_RECORD_MAX), ("segment.bytes", SEGMENT_BYTES)];
-        let more = more.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let found = self.cluster.ensure(&self.new_topic(&spec, more.into()))?;
+        let found = self.cluster.ensure(&self.new_topic(&spec, &more))?;
         if grows && found.partitions < partitions {
             self.grow(name, partitions)?;
         }
         self.found(name)
+    }
+
+    /// The topic that events of a subscription are forwarded to, made if it is not there. What
+    /// could be read can be forwarded, whatever the host adds to it.
+    pub(crate) fn repartition(&self, spec: &TopicSpec) -> Result<Topic, Error> {
+        self.cluster.ensure(&forwarding_topic(spec, self.replication))?;
+        self.found(&spec.name)
+    }
+
+    /// Removes records before an offset of their partitions. Waits.
+    pub(super) fn trim(
+        &self,
+        topic: TopicId,
+        before: &[(PartitionId, Offset)],
+    ) -> Result<(), Error> {
+        let before: Vec<(u32, Offset)> =
+            before.iter().map(|(partition, offset)| (partition.0, *offset)).collect();
+        self.cluster.trim(&self.name_of(topic)?, &before)
     }
 
     /// Gives a topic more partitions. Waits.
@@ -243,15 +260,8 @@ impl Kafka {
         }
     }
 
-    fn new_topic(&self, spec: &TopicSpec, more: BTreeMap<String, String>) -> NewTopic {
-        let mut configs = settings(spec);
-        configs.extend(more);
-        NewTopic {
-            name: spec.name.as_str().into(),
-            partitions: spec.partitions,
-            replication: self.replication,
-            configs,
-        }
+    fn new_topic(&self, spec: &TopicSpec, more: &[(&str, &str)]) -> NewTopic {
+        new_topic(spec, more, self.replication)
     }
 
     pub(super) fn delete_topic(&self, name: &str) -> Result<(), Error> {
@@ -397,9 +407,25 @@ impl Kafka {
     }
 }
 
+fn new_topic(spec: &TopicSpec, more: &[(&str, &str)], replication: Option<u32>) -> NewTopic {
+    let mut configs = settings(spec);
+    configs.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let (name, partitions) = (spec.name.as_str().into(), spec.partitions);
+    NewTopic { name, partitions, replication, configs }
+}
+
+/// A topic that events are forwarded to, as it is made.
+pub(crate) fn forwarding_topic(spec: &TopicSpec, replication: Option<u32>) -> NewTopic {
+    let more = [("max.message.bytes", FORWARDED_MAX), ("segment.bytes", SEGMENT_BYTES)];
+    new_topic(spec, &more, replication)
+}
+
 /// Largest record of a changelog: a parked event of the largest size and what is said about it.
 const CHANGELOG_RECORD_MAX: &str = "16777216";
-/// Small segments let a changelog be compacted before it has grown to the default of 1 GiB.
+/// Largest record that can be forwarded; as large as one of a changelog.
+const FORWARDED_MAX: &str = CHANGELOG_RECORD_MAX;
+/// Small segments let a changelog be compacted, and what was handled be removed, before there is
+/// as much of it as the default of 1 GiB.
 const SEGMENT_BYTES: &str = "67108864";
 
 impl Known {

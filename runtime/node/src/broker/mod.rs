@@ -11,7 +11,7 @@ use gristmill_store::{
 };
 
 pub(crate) use self::error::{Error, Failed, if_there};
-pub(crate) use self::kafka::{Kafka, changelog_name, registry_name};
+pub(crate) use self::kafka::{Kafka, changelog_name, forwarding_topic, registry_name};
 
 /// Told how a write ended.
 pub(crate) type Done = Box<dyn FnOnce(Result<Receipt, Failed>) + Send>;
@@ -137,6 +137,18 @@ impl Broker {
         match self {
             Self::Embedded(store) => Ok(store.read(topic, partition, from, limit)?),
             Self::Kafka(kafka) => Ok(kafka.read((topic, partition), from, limit)?),
+        }
+    }
+
+    /// Removes events before an offset of their partitions, as far as the broker can. Waits.
+    pub(crate) fn trim(
+        &self,
+        topic: TopicId,
+        before: &[(PartitionId, Offset)],
+    ) -> Result<(), Error> {
+        match self {
+            Self::Embedded(store) => Ok(store.trim(topic, before.iter().copied())?),
+            Self::Kafka(kafka) => Ok(kafka.trim(topic, before)?),
         }
     }
 

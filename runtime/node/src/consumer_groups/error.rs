@@ -27,6 +27,14 @@ pub enum GroupsError {
         /// The group.
         group: String,
     },
+    /// Events of all topics are forwarded to one, where those of one topic cannot be told apart.
+    #[error(
+        "reset a part of group {group:?}, whose events are forwarded to the partition of their key"
+    )]
+    Forwarded {
+        /// The group.
+        group: String,
+    },
     /// The group is no subscription's of this host name.
     #[error("clear the state behind group {group:?}: it is no subscription's of this host")]
     NoState {
@@ -44,6 +52,7 @@ impl GroupsError {
             Self::Kafka(error) => error.code(),
             Self::Nothing { .. } => "E0430",
             Self::StateShared { .. } | Self::NoState { .. } => "E0431",
+            Self::Forwarded { .. } => "E0434",
         }
     }
 
@@ -58,6 +67,7 @@ impl GroupsError {
             Self::Kafka(error) => Some(error.hint()),
             Self::Nothing { .. } => Some("name a topic to say where it begins to read that"),
             Self::StateShared { .. } => Some("reset all topics of the group, or keep its state"),
+            Self::Forwarded { .. } => Some("reset all topics of the group"),
             Self::NoState { .. } => {
                 Some("keep the state; `gristmill groups list` shows whose is whose")
             }
@@ -72,6 +82,7 @@ impl GroupsError {
             Self::Embedded
             | Self::Nothing { .. }
             | Self::StateShared { .. }
+            | Self::Forwarded { .. }
             | Self::NoState { .. } => false,
         }
     }

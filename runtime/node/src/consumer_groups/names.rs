@@ -43,6 +43,16 @@ impl Names {
         found
     }
 
+    /// Copies of each record of topics that are made, if not the cluster's default.
+    pub(super) fn replication(&self) -> Option<u32> {
+        self.kafka.replication
+    }
+
+    /// The topic that a subscription's events are forwarded to.
+    pub(super) fn repartition(&self, subscription: &str) -> String {
+        topics::repartition_in_cluster(&self.host, subscription)
+    }
+
     /// The topic that a subscription's state is kept in.
     pub(super) fn changelog(&self, subscription: &str) -> String {
         changelog_name(&self.host, subscription)

@@ -7,7 +7,7 @@ use gristmill_kafka::{Error as KafkaError, Sought, TopicDescription};
 use serde::{Deserialize, Serialize};
 
 use super::{ConsumerGroups, GroupsError};
-use crate::topics;
+use crate::{broker, repartition, topics};
 
 /// Where a group is to go on reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,9 @@ pub struct Reset {
     pub state: Option<StateChoice>,
     /// The topic with the subscription's state; `None` where there is none.
     pub changelog: Option<String>,
+    /// The topic with events that were forwarded to the partition of their key; it is emptied,
+    /// since topics give them again, or are not to. `None` where there is none.
+    pub repartition: Option<String>,
     /// Every partition that is meant, by topic.
     pub offsets: Vec<OffsetChange>,
     /// Set when not all topics of the group are meant: its state cannot be cleared then.
@@ -78,7 +81,8 @@ impl ConsumerGroups {
     /// # Errors
     ///
     /// [`GroupsError::Kafka`] when group, topic or partition do not exist or the cluster does not
-    /// answer; [`GroupsError::Nothing`].
+    /// answer; [`GroupsError::Nothing`]; [`GroupsError::Forwarded`] for one topic of several whose
+    /// events are forwarded.
     pub fn plan(
         &self,
         group: &str,
@@ -99,8 +103,14 @@ impl ConsumerGroups {
         if partitions.is_empty() {
             return Err(GroupsError::Nothing { group: group.to_owned() });
         }
-        let changelog = subscription.as_deref().map(|it| self.names.changelog(it));
         let exists = |name: &String| topics.iter().any(|topic| *topic.name == **name);
+        let changelog = subscription.as_deref().map(|it| self.names.changelog(it));
+        let repartition = subscription.as_deref().map(|it| self.names.repartition(it));
+        let repartition = repartition.filter(exists);
+        let is_given = only.is_some_and(|(topic, _)| !topic.starts_with(topics::INTERNAL));
+        if is_given && repartition.is_some() {
+            return Err(GroupsError::Forwarded { group: group.to_owned() });
+        }
         Ok(Reset {
             group: group.to_owned(),
             subscription,
@@ -108,6 +118,7 @@ impl ConsumerGroups {
             dry_run: true,
             state: None,
             changelog: changelog.filter(exists),
+            repartition: repartition.filter(|_| only.is_none()),
             offsets: self.changes(group, &partitions, to)?,
             is_partial: only.is_some(),
         })
@@ -141,8 +152,22 @@ impl ConsumerGroups {
                 Err(error) => return Err(error.into()),
             }
         }
+        if let Some(repartition) = plan.repartition.as_deref() {
+            self.must_be_idle(&plan)?;
+            self.empty(repartition)?;
+        }
         let state = plan.changelog.is_some().then_some(state);
         Ok(Reset { dry_run: false, state, ..plan })
+    }
+
+    /// Makes a topic for forwarded events anew: positions in it, and marks of what stood there,
+    /// say nothing any more.
+    fn empty(&self, name: &str) -> Result<(), KafkaError> {
+        let Some(topic) = self.cluster.topic(name)? else { return Ok(()) };
+        self.cluster.delete(name)?;
+        let spec = repartition::spec(name.to_owned(), topic.partitions);
+        self.cluster.ensure(&broker::forwarding_topic(&spec, self.names.replication()))?;
+        Ok(())
     }
 
     fn must_be_idle(&self, plan: &Reset) -> Result<(), KafkaError> {
@@ -320,6 +345,7 @@ mod tests {
             dry_run: true,
             state: None,
             changelog: None,
+            repartition: None,
             offsets: Vec::new(),
             is_partial,
         };

@@ -229,22 +229,27 @@ pub(crate) fn redrive_headers(headers: &Headers, deny: &[String]) -> Option<Vec<
     };
     let mut kept: Vec<_> = original_headers(headers).to_vec();
     kept.retain(|(name, _)| !is_denied(name));
+    Some(wrapped(kept, &origin))
+}
+
+/// Headers with the place their event first came from.
+pub(crate) fn wrapped(mut headers: Vec<Header>, origin: &OriginBuf) -> Vec<Header> {
     let mut add = |name: &'static str, value: String| {
-        kept.push((ByteString::from_static(name), value.into()));
+        headers.push((ByteString::from_static(name), value.into()));
     };
     add(REDRIVE_TOPIC, origin.topic.to_string());
     add(REDRIVE_PARTITION, origin.partition.to_string());
     add(REDRIVE_OFFSET, origin.offset.to_string());
-    if let Some(timer) = origin.timer {
-        add(REDRIVE_TIMER_NAME, timer.name);
+    if let Some(timer) = &origin.timer {
+        add(REDRIVE_TIMER_NAME, timer.name.clone());
         add(REDRIVE_TIMER_DUE, timer.due_ms.to_string());
     }
-    Some(kept)
+    headers
 }
 
-/// Takes the redrive headers off a record of a redrive topic and says where it first came from.
-/// `None`, and the record as it is, when they are not there or not readable.
-pub(crate) fn redriven(stored: &mut Stored) -> Option<OriginBuf> {
+/// Takes what [`wrapped`] added off a record and says where it first came from. `None`, and the
+/// record as it is, when that is not there or not readable.
+pub(crate) fn unwrapped(stored: &mut Stored) -> Option<OriginBuf> {
     let at = stored.headers.iter().rposition(|(name, _)| &**name == REDRIVE_TOPIC)?;
     let added = &stored.headers[at..];
     let text = |name: &str| header(added, name).and_then(|value| std::str::from_utf8(value).ok());
@@ -416,11 +421,11 @@ mod tests {
             headers: again.into(),
             payload: None,
         };
-        let origin = redriven(&mut stored).unwrap();
+        let origin = unwrapped(&mut stored).unwrap();
         assert_eq!(*stored.headers, headers(&[("ce_id", "e-1"), ("x", "1")]));
         assert_eq!((&*origin.topic, origin.partition), ("reservation-created", 2));
         assert_eq!((origin.offset, origin.timer), (77, None));
-        assert_eq!(redriven(&mut stored), None, "nothing is left to take off");
+        assert_eq!(unwrapped(&mut stored), None, "nothing is left to take off");
         assert_eq!(redrive_headers(&first, &[]), None, "no dead letter, no redrive");
     }
 
@@ -431,7 +436,7 @@ mod tests {
         let headers = redrive_headers(&dead, &[]).unwrap().into();
         let (offset, timestamp) = (Offset(0), Instant(5));
         let mut stored = Stored { offset, timestamp, key: None, headers, payload: None };
-        let origin = redriven(&mut stored).unwrap();
+        let origin = unwrapped(&mut stored).unwrap();
         assert_eq!(origin.timer, Some(TimerOrigin { name: "expiry".to_owned(), due_ms: 9 }));
         assert!(stored.headers.is_empty());
     }

@@ -17,7 +17,7 @@ pub(crate) use self::base64::{decode as base64_decode, encode as base64_encode};
 pub(crate) use self::cloud_event::{CloudEvent, Reading, is_json, structured};
 pub(crate) use self::dead_letter::{
     DeadLetter, DeadLetterView, Origin, OriginBuf, TimerOrigin, class_name, original_headers,
-    redrive_headers, redriven,
+    redrive_headers, unwrapped, wrapped,
 };
 pub(crate) use self::decode::{Decoded, EnvelopeRules, Record, decode, identify, kind_of};
 pub(crate) use self::emission::{Cause, Emitter};

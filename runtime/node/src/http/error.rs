@@ -131,7 +131,7 @@ impl ApiError {
         let message = format!("topic {topic:?} is read with state by {readers}");
         Self::new(StatusCode::CONFLICT, "E0429", message).hint(
             "keys would leave their state behind, and the plugin would be refused (E0466): \
-             migrate by making a larger topic and reading that, or give up the state first",
+             set `repartition` in their manifests to the partitions it has now, and it may grow",
         )
     }
 
@@ -270,7 +270,9 @@ impl From<GroupsError> for ApiError {
             GroupsError::Embedded | GroupsError::Nothing { .. } | GroupsError::NoState { .. } => {
                 StatusCode::CONFLICT
             }
-            GroupsError::StateShared { .. } => StatusCode::BAD_REQUEST,
+            GroupsError::StateShared { .. } | GroupsError::Forwarded { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             GroupsError::Secret(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let answer = Self::new(status, error.code(), error.to_string());

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Api;
 use super::error::ApiError;
 use super::query;
+use crate::binding::{Role, Source};
 use crate::host::SubscriptionView;
 use crate::metrics::circuit_name;
 use crate::plugins::PluginStatus;
@@ -90,8 +91,8 @@ fn plugin(api: &Api, name: &str) -> Result<PluginStatus, ApiError> {
 fn shown(api: &Api, view: &SubscriptionView) -> Value {
     let SubscriptionView { name, status, figures, lag, dead_letters } = view;
     let binding = &status.binding;
-    let own = |source: &&crate::binding::Source| !source.is_redrive;
-    let topics: Vec<&str> = binding.sources.iter().filter(own).map(|it| &*it.name).collect();
+    let is_given = |source: &&Source| source.role == Role::Given;
+    let topics: Vec<&str> = binding.sources.iter().filter(is_given).map(|it| &*it.name).collect();
     let lag: Vec<Value> =
         lag.iter().map(|(topic, events)| json!({ "topic": **topic, "events": events })).collect();
     let last = api.host.shared().metrics.last_processed(name);

@@ -6,7 +6,7 @@ mod rehearse;
 
 use std::collections::BTreeMap;
 
-use gristmill_engine::{Bytes as Size, Offset, PartitionId};
+use gristmill_engine::{Bytes as Size, Offset, PartitionId, TopicId};
 use gristmill_store::{ReadLimit, Store, Stored, Topic};
 use serde::{Deserialize, Serialize};
 
@@ -127,18 +127,46 @@ pub(crate) fn backlog(shared: &Shared, topic: &Topic) -> Result<u64, broker::Err
     Ok(shared.broker.count(topic)?.saturating_sub(done))
 }
 
-/// Up to `limit` dead letters of a subscription that `selection` means, after `after`, in the
-/// order of topic, partition and offset.
+/// Where dead-letter topics end, by topic and partition.
+pub(crate) type Ends = BTreeMap<(TopicId, u32), Offset>;
+
+/// Which part of the dead letters of a subscription is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span<'a> {
+    /// Those after this one; all, without one.
+    pub(crate) after: Option<&'a LetterId>,
+    /// Those before these offsets; all, without them.
+    pub(crate) before: Option<&'a Ends>,
+    /// So many at most.
+    pub(crate) limit: usize,
+}
+
+/// Where the dead letters of a subscription end now.
+fn ends(shared: &Shared, status: &SubscriptionStatus) -> Result<Ends, broker::Error> {
+    let mut ends = Ends::new();
+    for topic in topics_of(shared, status) {
+        for partition in 0..topic.partitions {
+            let bounds = shared.broker.bounds(topic.id, PartitionId(partition))?;
+            ends.insert((topic.id, partition), bounds.end);
+        }
+    }
+    Ok(ends)
+}
+
+/// Dead letters of a subscription that `selection` means, in the order of topic, partition and
+/// offset.
 pub(crate) fn select(
     shared: &Shared,
     status: &SubscriptionStatus,
     selection: &Selection,
-    (after, limit): (Option<&LetterId>, usize),
+    Span { after, before, limit }: Span<'_>,
 ) -> Result<Vec<Letter>, broker::Error> {
     let mut found = Vec::new();
     for topic in topics_of(shared, status) {
         let done = Done::read(&shared.store, &topic)?;
         for partition in 0..topic.partitions {
+            let end = before.map(|ends| ends.get(&(topic.id, partition)).copied());
+            let end = end.map_or(Offset(u64::MAX), Option::unwrap_or_default);
             let mut from = match after {
                 Some(after) if (&*topic.name, partition) < (&*after.topic, after.partition) => {
                     continue;
@@ -152,9 +180,9 @@ pub(crate) fn select(
                 let limit_of_read = ReadLimit { events: STEP_EVENTS, bytes: STEP_BYTES };
                 let read =
                     shared.broker.read(topic.id, PartitionId(partition), from, limit_of_read)?;
-                let Some(last) = read.last() else { break };
+                let Some(last) = read.last().filter(|_| from < end) else { break };
                 from = last.offset.next();
-                for stored in read {
+                for stored in read.into_iter().filter(|stored| stored.offset < end) {
                     let Some(letter) = letter(&topic, partition, stored, &done) else { continue };
                     let is_own = letter.view.subscription == *status.binding.name;
                     if is_own && selection.means(&letter) {

@@ -8,7 +8,8 @@ use gristmill_engine::PartitionId;
 use gristmill_store::{Append, Batch, Change};
 use serde::Serialize;
 
-use super::{Done, Letter, Selection, select};
+use super::{Done, Letter, Selection, Span, ends, select};
+use crate::binding::Role;
 use crate::broker::{self, Failed};
 use crate::envelope;
 use crate::plugins::SubscriptionStatus;
@@ -24,8 +25,9 @@ pub(crate) struct Redriven {
     pub(crate) redriven: u64,
 }
 
-/// Puts up to `limit` dead letters back, in order. Blocks while it reads and writes. One redrive
-/// at a time: two would put the same letter back twice.
+/// Puts up to `limit` dead letters back, in order, of those there are when it begins: one that
+/// fails again comes back as another. Blocks while it reads and writes. One redrive at a time: two
+/// would put the same letter back twice.
 pub(crate) fn redrive(
     shared: &Shared,
     status: &SubscriptionStatus,
@@ -34,10 +36,12 @@ pub(crate) fn redrive(
 ) -> Result<Redriven, Failed> {
     let mut total = Redriven::default();
     let mut left = limit;
+    let ends = ends(shared, status)?;
     let mut after = None;
     while left > 0 {
-        let step = left.min(WRITE_EVENTS);
-        let letters = select(shared, status, selection, (after.as_ref(), step))?;
+        let limit = left.min(WRITE_EVENTS);
+        let span = Span { after: after.as_ref(), before: Some(&ends), limit };
+        let letters = select(shared, status, selection, span)?;
         let Some(last) = letters.last() else { break };
         after = Some(last.id.clone());
         left = left.saturating_sub(letters.len());
@@ -57,17 +61,16 @@ fn put_back(
     status: &SubscriptionStatus,
     letters: Vec<Letter>,
 ) -> Result<(), Failed> {
-    let Some(redrive) = status.binding.sources.iter().find(|source| source.is_redrive) else {
-        return Ok(());
-    };
+    let Some(redrive) = status.binding.own(Role::Redrive) else { return Ok(()) };
     let mut batch = Batch { ingest: true, ..Batch::default() };
     let mut done: BTreeMap<String, Done> = BTreeMap::new();
     for Letter { id, view, stored, .. } in letters {
         let Some(topic) = shared.broker.topic(&id.topic) else { continue };
         let Some(headers) = envelope::redrive_headers(&stored.headers, &[]) else { continue };
+        let number = status.binding.number_of(stored.key.as_deref(), PartitionId(view.partition));
         batch.appends.push(Append {
             topic: redrive.topic,
-            partition: PartitionId(view.partition.checked_rem(redrive.partitions).unwrap_or(0)),
+            partition: PartitionId(number.0.checked_rem(redrive.partitions).unwrap_or(0)),
             timestamp: stored.timestamp,
             key: stored.key,
             headers,

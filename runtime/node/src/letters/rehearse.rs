@@ -8,7 +8,7 @@ use gristmill_engine::PartitionId;
 use gristmill_plugin_host::{Failure, Runner};
 use serde::Serialize;
 
-use super::{Letter, LetterId, Selection, select};
+use super::{Letter, LetterId, Selection, Span, select};
 use crate::Error;
 use crate::envelope;
 use crate::plugins::SubscriptionStatus;
@@ -49,7 +49,7 @@ pub(crate) async fn rehearse(
     let binding = &status.binding;
     let runner = Runner::new(&shared.plugins, &binding.plugin, binding.runner.clone())?;
     let mut rehearsed = Rehearsed::default();
-    for letter in select(shared, status, selection, (None, limit))? {
+    for letter in select(shared, status, selection, Span { after: None, before: None, limit })? {
         let Letter { id, view, mut stored, .. } = letter;
         let Some(headers) = envelope::redrive_headers(&stored.headers, &[]) else { continue };
         stored.headers = headers.into();

@@ -33,8 +33,8 @@ impl EventInstruments {
             completed: made.counters(
                 "gristmill_events_completed_total",
                 &["subscription", "outcome"],
-                "Events whose outcome is durable: committed, duplicate, filtered, dead_lettered \
-                 or discarded",
+                "Events whose outcome is durable: committed, duplicate, filtered, forwarded, \
+                 dead_lettered or discarded",
             ),
             attempts: made.counters(
                 "gristmill_attempts_total",

@@ -30,6 +30,8 @@ pub(crate) enum Outcome {
     Duplicate,
     /// Not wanted.
     Filtered,
+    /// Handed on to the partition of its key.
+    Forwarded,
     /// Given up on.
     DeadLettered,
     /// Thrown away by policy.
@@ -37,14 +39,21 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 5] =
-        [Self::Committed, Self::Duplicate, Self::Filtered, Self::DeadLettered, Self::Discarded];
+    const ALL: [Self; 6] = [
+        Self::Committed,
+        Self::Duplicate,
+        Self::Filtered,
+        Self::Forwarded,
+        Self::DeadLettered,
+        Self::Discarded,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Committed => "committed",
             Self::Duplicate => "duplicate",
             Self::Filtered => "filtered",
+            Self::Forwarded => "forwarded",
             Self::DeadLettered => "dead_lettered",
             Self::Discarded => "discarded",
         }

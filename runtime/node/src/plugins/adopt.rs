@@ -8,8 +8,9 @@ use bytestring::ByteString;
 use gristmill_config::{
     Broker, Clock, Glob, HostConfig, Manifest, Problem, Source as Document, SubscriptionConfig,
 };
-use gristmill_engine::{TopicId, Version};
+use gristmill_engine::{PartitionId, SubscriptionId, TopicId, Version};
 use gristmill_plugin_host::{Grants, Limits, Plugin, Runner, RunnerSettings};
+use gristmill_store::Scope;
 
 use super::ledger::Files;
 use super::refused::Refused;
@@ -82,6 +83,8 @@ pub(super) fn bind(
     })?;
     let mut sources = sources::find(shared, &candidate.manifest.file, config)?;
     make_granted(shared, config)?;
+    check_spread(shared, config, subscription)?;
+    sources.extend(sources::repartition(shared, config)?);
     let partitions = sources.iter().map(|source| source.partitions).max().unwrap_or(1);
     let changelog = changelog(shared, config, partitions)?;
     sources.push(sources::redrive(shared, config, partitions)?);
@@ -136,8 +139,9 @@ fn changelog(
     let Some(kafka) = shared.broker.kafka() else { return Ok(None) };
     let subscription = &config.name;
     let name = changelog_name(&shared.config.name, subscription);
-    let topic =
-        kafka.changelog(&name, partitions, !config.stateful()).map_err(broker::Error::from)?;
+    // Where keys have partitions of their own, more of them hold nothing but progress.
+    let grows = !config.stateful() || config.repartition.is_some();
+    let topic = kafka.changelog(&name, partitions, grows).map_err(broker::Error::from)?;
     if topic.partitions != partitions {
         let has = topic.partitions;
         return Err(Refused::misplaced(format!(
@@ -146,6 +150,32 @@ fn changelog(
         )));
     }
     Ok(Some(topic.name))
+}
+
+/// Whether state that is there from before `repartition` was set lies where it says.
+fn check_spread(
+    shared: &Shared,
+    config: &SubscriptionConfig,
+    subscription: SubscriptionId,
+) -> Result<(), Refused> {
+    let name = topics::repartition_name(shared, &config.name);
+    let Some(wanted) = config.repartition else { return Ok(()) };
+    if !config.stateful() || shared.broker.topic(&name).is_some() {
+        return Ok(());
+    }
+    let has = if shared.broker.kafka().is_some() {
+        let changelog = changelog_name(&shared.config.name, &config.name);
+        shared.broker.topic(&changelog).map(|topic| topic.partitions)
+    } else {
+        let scope = Scope { subscription, partition: PartitionId(0) };
+        let progress = shared.store.progress(scope).map_err(broker::Error::from)?;
+        let read = progress.iter().filter_map(|(topic, _)| shared.broker.topic_by_id(*topic));
+        read.map(|topic| topic.partitions).max()
+    };
+    match has.filter(|has| *has != wanted) {
+        Some(has) => Err(sources::spread(config, wanted, has)),
+        None => Ok(()),
+    }
 }
 
 /// The consumer group of a subscription.

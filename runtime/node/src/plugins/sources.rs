@@ -5,10 +5,10 @@ use gristmill_config::{SubscriptionConfig, TopicSelector};
 use gristmill_store::{Topic, TopicSpec};
 
 use super::refused::Refused;
-use crate::binding::{Binding, DeadLetters, Source};
+use crate::binding::{Binding, DeadLetters, Role, Source};
 use crate::broker;
 use crate::shared::Shared;
-use crate::topics;
+use crate::{repartition, topics};
 
 /// The topics a subscription reads, in the order of its manifest; those that one expression
 /// matches by name.
@@ -91,7 +91,7 @@ fn source(
         partitions: topic.partitions,
         dead_letters,
         is_matched,
-        is_redrive: false,
+        role: Role::Given,
     })
 }
 
@@ -129,8 +129,39 @@ pub(super) fn redrive(
         partitions: topic.partitions,
         dead_letters: None,
         is_matched: false,
-        is_redrive: true,
+        role: Role::Redrive,
     })
+}
+
+/// The subscription's own topic for forwarded events, if it has one; it is as wide as the manifest
+/// says, now and always.
+pub(super) fn repartition(
+    shared: &Shared,
+    config: &SubscriptionConfig,
+) -> Result<Option<Source>, Refused> {
+    let Some(topic) = repartition::topic(shared, config)? else { return Ok(None) };
+    let topic = shared.broker.numbered(topic)?;
+    if let Some(wanted) = config.repartition.filter(|wanted| *wanted != topic.partitions) {
+        return Err(spread(config, wanted, topic.partitions));
+    }
+    Ok(Some(Source {
+        topic: topic.id,
+        name: topic.name.clone(),
+        incarnation: topic.incarnation(),
+        partitions: topic.partitions,
+        dead_letters: None,
+        is_matched: false,
+        role: Role::Repartition,
+    }))
+}
+
+/// State lies in another number of partitions than `repartition` says.
+pub(super) fn spread(config: &SubscriptionConfig, wanted: u32, has: u32) -> Refused {
+    Refused::for_files(format!(
+        "[E0469] `repartition = {wanted}` of subscription {:?}: its keys lie in {has} partitions \
+         already\n  write: repartition = {has}",
+        config.name
+    ))
 }
 
 fn kept(name: String, partitions: u32) -> TopicSpec {

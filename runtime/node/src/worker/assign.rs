@@ -12,11 +12,12 @@ use gristmill_engine::{
 use gristmill_plugin_host::Runner;
 use gristmill_store::{Bounds, Scope};
 
+use super::backlog::held_end;
 use super::part::Part;
 use super::takeover::Found;
 use super::{Bound, Worker};
 use crate::Error;
-use crate::binding::{Binding, Source};
+use crate::binding::{Binding, Role, Source};
 
 impl Worker {
     /// Takes a version of a subscription: the first starts it, one with the same topics upgrades
@@ -137,7 +138,7 @@ impl Worker {
                 topic: source.topic,
                 incarnation: source.incarnation,
                 start: bounds.start,
-                end: bounds.end,
+                end: held_end(binding, source.topic, bounds.end),
                 committed,
                 // One with progress is only begun anew when the topic was made anew.
                 initial: if stored.is_some() || binding.came_later(source, partition, is_read) {
@@ -159,6 +160,7 @@ impl Worker {
         };
         self.parts.insert((subscription, partition), Part::new(binding, &assignment));
         self.inputs.push_back(Input::Assigned(Box::new(assignment)));
+        self.await_backlog(subscription);
         Ok(())
     }
 
@@ -180,9 +182,10 @@ impl Worker {
     /// Ends of the topics of a subscription now, on this worker's partitions.
     pub(super) fn ends_of(&self, subscription: SubscriptionId) -> Result<Vec<Position>, Error> {
         let mut ends = Vec::new();
+        let Some(binding) = self.current.get(&subscription) else { return Ok(ends) };
         for place in self.positions_of(subscription) {
             let bounds = self.shared.store.bounds(place.topic, place.partition)?;
-            ends.push(Position { offset: bounds.end, ..place });
+            ends.push(Position { offset: held_end(binding, place.topic, bounds.end), ..place });
         }
         Ok(ends)
     }
@@ -210,8 +213,8 @@ fn span(subscription: SubscriptionId) -> std::ops::RangeInclusive<(SubscriptionI
     (subscription, PartitionId(0))..=(subscription, PartitionId(u32::MAX))
 }
 
-/// Where a subscription that never read a topic begins. The redrive topic is always read whole.
+/// Where a subscription that never read a topic begins. Its own are always read whole.
 fn initial_offset(binding: &Binding, source: &Source, bounds: Bounds) -> Offset {
-    let is_latest = binding.config.start == Start::Latest && !source.is_redrive;
+    let is_latest = binding.config.start == Start::Latest && source.role == Role::Given;
     if is_latest { bounds.end } else { bounds.start }
 }

@@ -346,7 +346,7 @@ fn too_large(topic: &str, size: usize, limit: u64) -> Failure {
     }
 }
 
-fn refused(reason: &Refused) -> Failure {
+pub(super) fn refused(reason: &Refused) -> Failure {
     let code = Some(reason.code.to_owned());
     Failure { class: FailureClass::Output, code, ..lost(&reason.text) }
 }

@@ -11,11 +11,11 @@ use gristmill_engine::{
 use gristmill_plugin_host::{Failure, Handled};
 use gristmill_store::{ReadLimit, Scope, Stored};
 
-use super::Worker;
+use super::ownership::Refused;
 use super::part::{Content, Held, ReadCursor, Slot, stored_size};
-use super::request;
+use super::{Worker, attempts, request};
 use crate::Error;
-use crate::binding::{Binding, Source};
+use crate::binding::{Binding, Role, Source};
 use crate::envelope::{self, Hasher128};
 
 /// Events read from one topic partition in one turn: few enough that finished attempts and
@@ -153,7 +153,13 @@ impl Worker {
             meter.consumed(&source.name);
         }
         let held = Held::new(&source.name, position, stored);
-        let Look { id, verdict, failure, handled } = look(binding, &self.shared.hasher, &held);
+        let is_forwarded = source.role == Role::Given && binding.forwards_to().is_some();
+        let Look { id, verdict, failure, handled } = if is_forwarded {
+            let place = (subscription, position.partition);
+            forward(self.refused_emission(place, EventRef::Record(position)))
+        } else {
+            look(binding, &self.shared.hasher, &held)
+        };
         let mark = match id {
             Some(id) => self.mark(scope, id)?,
             None => None,
@@ -166,7 +172,7 @@ impl Worker {
             size,
             id,
             mark,
-            redriven: source.is_redrive,
+            redriven: source.role == Role::Redrive,
             verdict,
         };
         let mut slot = Slot::new(Content::Record(Arc::new(held)), self.shared.clock.now());
@@ -188,6 +194,15 @@ impl Worker {
         let exists = |mark: &Mark| self.shared.broker.topic_by_id(mark.position.topic).is_some();
         Ok(mark.filter(exists))
     }
+}
+
+/// A record that is handled in another partition, unless nobody takes it there.
+fn forward(refused: Option<&Refused>) -> Look {
+    let (verdict, failure) = match refused {
+        None => (Verdict::Forwarded, None),
+        Some(reason) => (Verdict::Invalid, Some(attempts::refused(reason))),
+    };
+    Look { id: None, verdict, failure, handled: None }
 }
 
 /// Reads the envelope: who the event is, whether the filter wants it, and all a handler is given.

@@ -74,6 +74,7 @@ impl Worker {
             Terminal::Succeeded { .. } => Outcome::Committed,
             Terminal::Duplicate => Outcome::Duplicate,
             Terminal::Filtered => Outcome::Filtered,
+            Terminal::Forwarded => Outcome::Forwarded,
             Terminal::Discarded { .. } => Outcome::Discarded,
             Terminal::DeadLettered { class, .. } => {
                 if let Some(part) = part {

@@ -3,6 +3,7 @@
 
 mod assign;
 mod attempts;
+mod backlog;
 mod dead_letter;
 mod fetch;
 mod filling;
@@ -98,6 +99,10 @@ pub(crate) struct Worker {
     filling: Filling,
     /// What is held where topics live in a cluster.
     kafka: Option<Ownership>,
+    /// What is forwarded before overdue timers fire, by subscription.
+    backlogs: BTreeMap<SubscriptionId, backlog::Watch>,
+    /// Watches over backlogs so far.
+    watches: u64,
     tally: Tally,
     /// Reason of the failure being handed to the engine, for a parked event's figures.
     failing: String,
@@ -137,6 +142,8 @@ impl Worker {
             meters: BTreeMap::new(),
             stamp: Stamp::default(),
             readable: BTreeSet::new(),
+            backlogs: BTreeMap::new(),
+            watches: 0,
             attempts: Attempts::default(),
             filling: Filling::default(),
             kafka: None,
@@ -214,7 +221,7 @@ impl Worker {
             }
             Command::Resume(subscription) => {
                 let ends = self.ends_of(subscription)?;
-                self.feed(Input::Resumed { subscription, ends })
+                self.resume(subscription, ends)
             }
             Command::Appended(grown) => {
                 self.note_growth(&grown);

@@ -11,6 +11,7 @@ use gristmill_engine::{
 use gristmill_kafka::{Committer, Group, Read, Term};
 use gristmill_store::Stored;
 
+use super::backlog::held_end;
 use super::fetch::CursorId;
 use super::filling::Cause;
 use super::stage::{Place, scope};
@@ -37,6 +38,9 @@ pub(crate) enum Told {
     Readable(CursorId),
     /// The ends of a subscription's topics were asked for.
     Ends(Ask, SubscriptionId, Vec<Position>),
+    /// The backlog of a subscription that this number of a watch was for has been forwarded, and
+    /// ends there.
+    Forwarded(SubscriptionId, u64, Vec<Position>),
     /// A checkpoint will never be true.
     Aborted(CheckpointId, &'static str, gristmill_kafka::Error),
     /// A checkpoint will never be true, because of one append.
@@ -171,12 +175,12 @@ impl Worker {
                 self.readable.insert(cursor);
                 Ok(())
             }
-            Told::Ends(Ask::ToResume, subscription, ends) => {
-                self.feed(Input::Resumed { subscription, ends })
-            }
+            Told::Ends(Ask::ToResume, subscription, ends) => self.resume(subscription, ends),
             Told::Ends(Ask::ToProbe, subscription, ends) => {
+                self.await_backlog(subscription);
                 self.feed(Input::Probed { subscription, ends })
             }
+            Told::Forwarded(subscription, watch, ends) => self.forwarded(subscription, watch, ends),
             Told::Aborted(checkpoint, reason, error) => self.aborted(checkpoint, reason, &error),
             Told::Undeliverable(checkpoint, append, error) => {
                 self.undeliverable(checkpoint, append, error)
@@ -216,12 +220,19 @@ impl Worker {
             membership.owned.remove(&partition);
         }
         self.shared.progress.forget(subscription, partition);
-        self.feed(Input::Lost { subscription, partition })
+        self.feed(Input::Lost { subscription, partition })?;
+        // It may have been the last that new topics waited for.
+        self.assign_when_released(subscription)?;
+        self.feed_pending()
     }
 
-    /// Begins to bring a number's state here; reading begins when it is.
+    /// Begins to bring a number's state here; reading begins when it is. While others are given
+    /// back for the sake of other topics it waits for those.
     pub(super) fn take_over(&mut self, binding: &Arc<Binding>, partition: PartitionId) {
         let place = (binding.subscription, partition);
+        if self.rebinding.contains_key(&binding.subscription) {
+            return;
+        }
         let Some(kafka) = &mut self.kafka else { return };
         kafka.call_off(place);
         let Some(group) = kafka.group(binding.subscription).map(Arc::clone) else { return };
@@ -361,6 +372,10 @@ impl Worker {
     /// What a partition is read from is gone: it is taken over again, from what there is.
     fn read_anew(&mut self, (subscription, partition): Place) {
         let Some(binding) = self.current.get(&subscription).map(Arc::clone) else { return };
+        if self.rebinding.contains_key(&subscription) {
+            // It is being given back, and then read anew.
+            return;
+        }
         self.inputs.push_back(Input::Lost { subscription, partition });
         self.take_over(&binding, partition);
     }
@@ -430,21 +445,34 @@ impl Worker {
             self.ask_for_ends(Ask::ToProbe, subscription);
         } else {
             let ends = self.ends_of(subscription)?;
+            self.await_backlog(subscription);
             self.inputs.push_back(Input::Probed { subscription, ends });
         }
         Ok(())
+    }
+
+    /// An operator resumes a subscription whose topics end there now.
+    pub(super) fn resume(
+        &mut self,
+        subscription: SubscriptionId,
+        ends: Vec<Position>,
+    ) -> Result<(), Error> {
+        self.await_backlog(subscription);
+        self.feed(Input::Resumed { subscription, ends })
     }
 
     /// Has it told where the topics of a subscription end: overdue timers wait for what lies
     /// before.
     pub(super) fn ask_for_ends(&self, ask: Ask, subscription: SubscriptionId) {
         let places: Vec<Position> = self.positions_of(subscription);
+        let Some(binding) = self.current.get(&subscription).map(Arc::clone) else { return };
         let (shared, answer) = (Arc::clone(&self.shared), self.sender.clone());
         tokio::task::spawn_blocking(move || {
             let ends = places.into_iter().map(|place| {
                 // Where the end is not to be had, what was known of it holds.
                 let bounds = shared.broker.bounds(place.topic, place.partition);
-                Position { offset: bounds.map_or(place.offset, |bounds| bounds.end), ..place }
+                let end = bounds.map_or(place.offset, |bounds| bounds.end);
+                Position { offset: held_end(&binding, place.topic, end), ..place }
             });
             let ends = ends.collect();
             drop(answer.send(Command::Told(Told::Ends(ask, subscription, ends))));

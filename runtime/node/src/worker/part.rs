@@ -72,13 +72,13 @@ pub(super) enum Content {
 /// A record that was read, with the place it first came from.
 #[derive(Debug)]
 pub(super) struct Held {
-    /// Where it was read: for a redriven dead letter the redrive topic.
+    /// Where it was read: for one that was redriven or forwarded, the topic for that.
     pub(super) read_at: Position,
     /// Where it first came from: ids of emissions are made of this.
     pub(super) origin: OriginBuf,
     /// Key, headers and payload as the handler is given them.
     pub(super) stored: Stored,
-    /// A redriven event's headers as they were read, for parking it.
+    /// Headers as they were read, where those say where it first came from: for parking it.
     wrapped: Option<Arc<[Header]>>,
 }
 
@@ -153,13 +153,14 @@ impl Content {
 }
 
 impl Held {
-    /// A record as read from the topic of that name. One of the redrive topic is unwrapped.
+    /// A record as read from the topic of that name. One that was redriven or forwarded is
+    /// unwrapped.
     pub(super) fn new(topic: &ByteString, read_at: Position, mut stored: Stored) -> Self {
-        let is_redrive = topics::is_redrive(topic);
-        let before = is_redrive.then(|| Arc::clone(&stored.headers));
-        let redriven = if is_redrive { envelope::redriven(&mut stored) } else { None };
-        let wrapped = redriven.as_ref().and(before);
-        let origin = redriven.unwrap_or_else(|| OriginBuf {
+        let is_wrapped = topics::is_wrapped(topic);
+        let before = is_wrapped.then(|| Arc::clone(&stored.headers));
+        let unwrapped = if is_wrapped { envelope::unwrapped(&mut stored) } else { None };
+        let wrapped = unwrapped.as_ref().and(before);
+        let origin = unwrapped.unwrap_or_else(|| OriginBuf {
             topic: topic.clone(),
             partition: read_at.partition.0,
             offset: read_at.offset.0,

@@ -176,6 +176,7 @@ impl Worker {
                     ?class, attempts, "event discarded, as the subscription's policy says");
                 Ok(())
             }
+            Terminal::Forwarded => self.forward(place, event),
             Terminal::Duplicate | Terminal::Filtered => Ok(()),
         }
     }

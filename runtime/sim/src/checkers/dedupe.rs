@@ -79,7 +79,7 @@ fn check_written(batch: &Batch, scene: Scene<'_>) -> Result<(), String> {
 /// The id and event of an item whose outcome counts against twins.
 fn marked_by(item: &Item, scene: Scene<'_>) -> Option<(IdHash, EventId)> {
     let Staged::Settled { outcome, .. } = &item.staged else { return None };
-    if matches!(outcome, Terminal::Duplicate | Terminal::Filtered) {
+    if matches!(outcome, Terminal::Duplicate | Terminal::Filtered | Terminal::Forwarded) {
         return None;
     }
     let event = item.event?;

@@ -9,6 +9,7 @@ mod circuits;
 mod concurrency;
 mod dead_letters;
 mod dedupe;
+mod forwarding;
 mod generations;
 mod guard;
 mod lately;
@@ -162,6 +163,7 @@ impl Panel {
             Box::<concurrency::Concurrency>::default(),
             Box::<dead_letters::DeadLetters>::default(),
             Box::<dedupe::Dedupe>::default(),
+            Box::<forwarding::Forwarding>::default(),
             Box::<generations::Generations>::default(),
             Box::<guard::Guard>::default(),
             Box::<loss::Loss>::default(),

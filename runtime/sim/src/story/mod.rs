@@ -185,6 +185,7 @@ impl Story {
                 "id" => record.id = Some(IdHash(number::<u128>(words.next().unwrap_or(""))?)),
                 "unwanted" => record.verdict = Verdict::Filtered,
                 "invalid" => record.verdict = Verdict::Invalid,
+                "elsewhere" => record.verdict = Verdict::Forwarded,
                 _ => return Err(format!("no record is \"{word}\"")),
             }
         }

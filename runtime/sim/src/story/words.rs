@@ -116,6 +116,7 @@ fn terminal(outcome: &Terminal) -> String {
         Terminal::Succeeded { .. } => "succeeded".to_owned(),
         Terminal::Duplicate => "duplicate".to_owned(),
         Terminal::Filtered => "filtered".to_owned(),
+        Terminal::Forwarded => "forwarded".to_owned(),
         Terminal::DeadLettered { class: of, attempts, .. } => {
             format!("dead letter ({}, {attempts} attempts)", class(*of))
         }

@@ -228,7 +228,10 @@ impl Durable {
                     attempts: *attempts,
                 });
             }
-            Terminal::Duplicate | Terminal::Filtered | Terminal::Discarded { .. } => {}
+            Terminal::Duplicate
+            | Terminal::Filtered
+            | Terminal::Forwarded
+            | Terminal::Discarded { .. } => {}
         }
     }
 

@@ -31,6 +31,7 @@ const BUGS: &[(Planted, &str, u64)] = &[
     (Planted::DeadLetterInflated, "dead letters", 20),
     (Planted::MarkUnseen, "dedupe", 50),
     (Planted::MarkEarly, "dedupe", 50),
+    (Planted::ForwardedTwice, "forwarding", 20),
     (Planted::TimerEarly, "timers", 20),
     (Planted::CancelIgnored, "timers", 50),
     (Planted::TimerKept, "timers", 20),

@@ -142,3 +142,30 @@ fn size(folder: &std::path::Path) -> u64 {
         })
         .sum()
 }
+
+#[test]
+fn what_is_trimmed_goes_in_whole_chunks_and_nothing_beyond() {
+    let mut world = World::new();
+    // One event is one chunk.
+    let topic = world.topic("t", 2, bytes(3_200)).id;
+    world.fill(topic, 0, 5, 100);
+    world.fill(topic, 1, 5, 100);
+    let place = |number: u32, offset: u64| (PartitionId(number), Offset(offset));
+    world.store().trim(topic, [place(0, 3), place(7, 5)]).expect("trims");
+    assert_eq!(offsets(&read_all(world.store(), topic, 0)), [3, 4]);
+    assert_eq!(read_all(world.store(), topic, 1).len(), 5, "of another partition nothing goes");
+    world.store().trim(topic, [place(0, 2)]).expect("trims");
+    assert_eq!(offsets(&read_all(world.store(), topic, 0)), [3, 4], "it never grows back");
+    world.store().trim(topic, [place(0, 99), place(1, 0)]).expect("trims");
+    assert_eq!(read_all(world.store(), topic, 0), vec![]);
+    assert_eq!(world.fill(topic, 0, 1, 100), Offset(5), "offsets are never used again");
+    world.reopen();
+    assert_eq!(offsets(&read_all(world.store(), topic, 0)), [5]);
+    assert_eq!(read_all(world.store(), topic, 1).len(), 5);
+    let large = world.topic("large", 1, Retention::default()).id;
+    world.fill(large, 0, 3, 10);
+    world.store().trim(large, [place(0, 2)]).expect("trims");
+    assert_eq!(read_all(world.store(), large, 0).len(), 3, "a chunk stays while any of it does");
+    world.store().trim(large, [place(0, 3)]).expect("trims");
+    assert_eq!(read_all(world.store(), large, 0), vec![]);
+}

@@ -169,8 +169,21 @@ impl Cluster {
     ///
     /// When the tool does not answer as expected.
     pub fn ends(&self, pattern: &str) -> Result<BTreeMap<(String, u32), u64>> {
+        self.offsets(pattern, "latest")
+    }
+
+    /// The first offset of every partition of topics whose name is `pattern`.
+    ///
+    /// # Errors
+    ///
+    /// When the tool does not answer as expected.
+    pub fn starts(&self, pattern: &str) -> Result<BTreeMap<(String, u32), u64>> {
+        self.offsets(pattern, "earliest")
+    }
+
+    fn offsets(&self, pattern: &str, time: &str) -> Result<BTreeMap<(String, u32), u64>> {
         let servers = self.bootstrap();
-        let arguments = ["--bootstrap-server", &servers, "--topic", pattern];
+        let arguments = ["--bootstrap-server", &servers, "--topic", pattern, "--time", time];
         let said = tools::run("org.apache.kafka.tools.GetOffsetShell", &arguments)?;
         let end = |line: &str| -> Option<((String, u32), u64)> {
             let mut words = line.rsplitn(3, ':');

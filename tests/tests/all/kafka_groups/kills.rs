@@ -14,7 +14,15 @@ const LIVES: usize = 6;
 
 #[test]
 fn a_host_killed_in_the_middle_of_its_work_loses_and_repeats_nothing() -> Result<()> {
-    let mut scene = Scene::new("kills")?;
+    kill_hosts(Scene::new("kills")?)
+}
+
+#[test]
+fn a_host_killed_while_it_forwards_events_loses_and_repeats_none() -> Result<()> {
+    kill_hosts(Scene::uneven("uneven")?)
+}
+
+fn kill_hosts(mut scene: Scene) -> Result<()> {
     let homes = [scene.home("first")?, scene.home("second")?];
     let mut hosts = [homes[0].start(&[])?, homes[1].start(&[])?];
     for host in &mut hosts {

@@ -26,6 +26,8 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 pub(super) const PARTITIONS: u32 = 6;
 /// Subscriptions, each of all sources.
 pub(super) const SUBSCRIPTIONS: [&str; 2] = ["tally-a", "tally-b"];
+/// Partitions of the second source where it has fewer.
+const PARTITIONS_FEWER: u32 = 4;
 const SOURCES: [&str; 2] = ["orders", "returns"];
 /// Events of one write.
 const BATCH: usize = 500;
@@ -49,6 +51,9 @@ pub(super) struct Scene {
     ends: BTreeMap<(String, u32), u64>,
     /// Logs of all hosts there were.
     logs: Vec<std::path::PathBuf>,
+    /// Whether source topics differ in their partitions, and events are forwarded to that of
+    /// their key.
+    is_uneven: bool,
 }
 
 impl Scene {
@@ -66,7 +71,13 @@ impl Scene {
             sent: BTreeMap::new(),
             ends: BTreeMap::new(),
             logs: Vec::new(),
+            is_uneven: false,
         })
+    }
+
+    /// The same, but the second source has fewer partitions than the first.
+    pub(super) fn uneven(name: &str) -> Result<Self> {
+        Ok(Self { is_uneven: true, ..Self::new(name)? })
     }
 
     /// The folder of one more host. Its transactional ids begin with the name and `host`.
@@ -109,6 +120,9 @@ partitions = {PARTITIONS}
         for topic in self.sources().into_iter().chain(self.outputs()) {
             // Writing to a string cannot fail.
             let _written = write!(text, "\n[topics.\"{topic}\"]\n");
+            if self.is_uneven && topic == self.sources()[1] {
+                let _written = writeln!(text, "partitions = {PARTITIONS_FEWER}");
+            }
         }
         text
     }
@@ -117,6 +131,8 @@ partitions = {PARTITIONS}
     fn manifest(&self) -> String {
         let sources = self.sources().map(|topic| format!("\"{topic}\"")).join(", ");
         let mut text = String::from("[plugin]\nname = \"tally\"\n");
+        let more =
+            if self.is_uneven { format!("repartition = {PARTITIONS}\n") } else { String::new() };
         for name in SUBSCRIPTIONS {
             let output = self.output(name);
             // Writing to a string cannot fail.
@@ -127,7 +143,7 @@ partitions = {PARTITIONS}
 name = "{name}"
 topics = [{sources}]
 envelope = "json"
-
+{more}
 [subscription.fields]
 id = "/id"
 
@@ -284,11 +300,25 @@ inline_time = "50ms"
     pub(super) fn finish(&self) -> Result<()> {
         let finished = self.ground.until(PATIENCE, |_| {
             let is_behind = self.lags()?.iter().any(|lag| lag.values().any(|events| *events > 0));
-            Ok((!is_behind).then_some(()))
+            Ok((!is_behind && (!self.is_uneven || self.are_at_rest()?)).then_some(()))
         })?;
         let late =
             || format!("not finished after {PATIENCE:?}: {:?}\n{}", self.lags(), self.evidence());
         finished.with_context(late)
+    }
+
+    /// Whether the hosts that run have nothing to do: what was forwarded is not told by the lag of
+    /// source topics.
+    fn are_at_rest(&self) -> Result<bool> {
+        let addresses = self.logs.iter().map(|log| log.with_file_name("data/address"));
+        let hosts = addresses.filter_map(|path| fs::read_to_string(path).ok());
+        let clients = hosts.map(|address| Client::new(address.trim()));
+        for client in clients.filter(Client::is_ready) {
+            if client.subscriptions()?.iter().any(|it| it.unsettled() > 0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What hosts logged last, and what those that run say of themselves.

@@ -368,3 +368,21 @@ fn names_of_dead_letter_topics_end_at_the_limit_of_topics() {
         assert_eq!(answer.is_ok(), holds, "{length}");
     }
 }
+
+#[test]
+fn what_is_brought_together_is_in_order() {
+    let text = "[[subscription]]\ntopics = [\"orders\"]\nrepartition = 8\norder = \"none\"\n";
+    check(
+        &manifest_problems(text),
+        &expect![[r#"
+        geo.toml:3: [E0122] `repartition` brings the events of a key together, and `order = "none"` lets them go apart
+          write: `order = "key"`
+    "#]],
+    );
+    for (count, holds) in [(0, false), (1, true), (10_000, true), (10_001, false)] {
+        let text = format!("[[subscription]]\ntopics = [\"orders\"]\nrepartition = {count}\n");
+        let source = Source { name: "geo.toml", text: &text };
+        let answer = manifest(&source, &env, &Ceilings::default());
+        assert_eq!(answer.is_ok(), holds, "{count}");
+    }
+}

@@ -1,0 +1,206 @@
+//! Forwards events to the partition of their key, and holds overdue timers there until what their
+//! topics held has been forwarded: an event that lies in one of them must be handled first,
+//! whichever worker of whichever host reads it. It never decides which timers are overdue.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant as Moment};
+
+use gristmill_engine::{EventRef, Input, Offset, PartitionId, Position, SubscriptionId, TopicId};
+use gristmill_store::Append;
+use tokio::task::AbortHandle;
+
+use super::filling::Cause;
+use super::ownership::Told;
+use super::part::Content;
+use super::stage::Place;
+use super::{Command, Worker};
+use crate::Error;
+use crate::binding::{Binding, Role};
+use crate::broker::Failed;
+use crate::envelope;
+use crate::repartition;
+use crate::shared::Shared;
+
+/// Pause before each look at how far the topics were forwarded. Assignments come in a row: only
+/// the look after the last of them is taken.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Timers that are held longer than this are told of, once.
+const TOLD_AFTER: Duration = Duration::from_secs(30);
+
+/// Where the end of a topic is not known yet, and timers wait whatever is read.
+const UNKNOWN: Offset = Offset(u64::MAX);
+
+/// How far timers of an assignment wait for a topic that ends at `end`: for what was forwarded
+/// until they know how much that will be.
+pub(super) fn held_end(binding: &Binding, topic: TopicId, end: Offset) -> Offset {
+    let is_forwarded =
+        binding.forwards_to().is_some_and(|source| source.topic == topic) && holds(binding);
+    if is_forwarded { UNKNOWN } else { end }
+}
+
+/// Whether there may be timers to be held.
+fn holds(binding: &Binding) -> bool {
+    binding.config.stateful()
+}
+
+/// A watch over a backlog. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Watch {
+    number: u64,
+    task: AbortHandle,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Worker {
+    /// Hands an event on to the partition of its key.
+    pub(super) fn forward(&mut self, place: Place, event: EventRef) -> Result<(), Error> {
+        let part = self.parts.get(&place);
+        let slot = part.and_then(|part| Some((&part.binding, part.slots.get(&event)?)));
+        let Some((binding, slot)) = slot else {
+            return Err(Error::broken("an event forwarded whose bytes are gone"));
+        };
+        let (Some(to), Content::Record(held)) = (binding.forwards_to(), &slot.content) else {
+            return Err(Error::broken("an event forwarded to nowhere"));
+        };
+        let stored = &held.stored;
+        let append = Append {
+            topic: to.topic,
+            partition: binding.number_of(stored.key.as_deref(), place.1),
+            timestamp: stored.timestamp,
+            key: stored.key.clone(),
+            headers: envelope::wrapped(stored.headers.to_vec(), &held.origin),
+            payload: stored.payload.clone(),
+        };
+        self.stage_append(Cause { place, event, is_letter: false }, append);
+        Ok(())
+    }
+
+    /// Begins to wait until what the topics of a subscription hold now has been forwarded, for
+    /// all its partitions on this worker.
+    pub(super) fn await_backlog(&mut self, subscription: SubscriptionId) {
+        let own = || self.parts.iter().filter(|((of, _), _)| *of == subscription);
+        let Some((_, part)) = own().next() else { return };
+        let binding = Arc::clone(&part.binding);
+        if binding.forwards_to().is_none() || !holds(&binding) {
+            return;
+        }
+        let numbers: Vec<PartitionId> = own().map(|((_, number), _)| *number).collect();
+        self.watches = self.watches.saturating_add(1);
+        let (number, answer) = (self.watches, self.sender.clone());
+        let shared = Arc::clone(&self.shared);
+        let watching = tokio::spawn(async move {
+            let ends = forwarded(shared, binding, numbers).await;
+            // The worker has ended when nobody takes it.
+            drop(answer.send(Command::Told(Told::Forwarded(subscription, number, ends))));
+        });
+        let task = watching.abort_handle();
+        self.backlogs.insert(subscription, Watch { number, task });
+    }
+
+    /// A backlog has been forwarded. One that an older watch was for says nothing of this one.
+    pub(super) fn forwarded(
+        &mut self,
+        subscription: SubscriptionId,
+        watch: u64,
+        ends: Vec<Position>,
+    ) -> Result<(), Error> {
+        if self.backlogs.get(&subscription).is_none_or(|present| present.number != watch) {
+            return Ok(());
+        }
+        self.backlogs.remove(&subscription);
+        self.feed(Input::Ends { subscription, ends })
+    }
+}
+
+/// What is still to be forwarded, by partition.
+type Left = BTreeMap<(TopicId, PartitionId), Offset>;
+
+/// Waits until all that the topics hold now has been forwarded. Where what was forwarded ends then.
+async fn forwarded(
+    shared: Arc<Shared>,
+    binding: Arc<Binding>,
+    numbers: Vec<PartitionId>,
+) -> Vec<Position> {
+    let (mut left, mut began) = (None, Some(Moment::now()));
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        let (shared, bound, own) = (Arc::clone(&shared), Arc::clone(&binding), numbers.clone());
+        let before = left.take();
+        let looking = tokio::task::spawn_blocking(move || look(&shared, &bound, &own, before));
+        match looking.await {
+            Ok((Some(ends), _)) => return ends,
+            Ok((None, still)) => left = still,
+            Err(_panicked) => {}
+        }
+        if began.is_some_and(|began| began.elapsed() >= TOLD_AFTER) {
+            began = None;
+            tracing::info!(subscription = %binding.name, partitions = left.as_ref().map(Left::len),
+                "overdue timers wait: their topics have not been forwarded as far as they reached");
+        }
+    }
+}
+
+/// Looks once: where what was forwarded ends, or else what is left.
+fn look(
+    shared: &Shared,
+    binding: &Binding,
+    numbers: &[PartitionId],
+    before: Option<Left>,
+) -> (Option<Vec<Position>>, Option<Left>) {
+    let looked = match before {
+        Some(left) => Ok(left),
+        None => reach(shared, binding),
+    };
+    let left = looked.and_then(|mut left| {
+        let finished = repartition::finished(shared, binding)?;
+        left.retain(|(topic, partition), end| {
+            let next = finished.get(&(*topic, *partition)).copied().unwrap_or_default();
+            // What was deleted is not waited for.
+            next < *end && shared.broker.topic_by_id(*topic).is_some()
+        });
+        Ok(left)
+    });
+    let ended = left.and_then(|left| {
+        let ends = if left.is_empty() { Some(ends(shared, binding, numbers)?) } else { None };
+        Ok((ends, Some(left)))
+    });
+    ended.unwrap_or_else(|error: Failed| {
+        tracing::debug!(subscription = %binding.name, %error, "look how far topics were forwarded");
+        (None, None)
+    })
+}
+
+/// How far the given topics of a subscription reach now.
+fn reach(shared: &Shared, binding: &Binding) -> Result<Left, Failed> {
+    let mut reach = Left::new();
+    for source in binding.sources.iter().filter(|source| source.role == Role::Given) {
+        for partition in (0..source.partitions).map(PartitionId) {
+            if shared.broker.topic_by_id(source.topic).is_some() {
+                let bounds = shared.broker.bounds(source.topic, partition)?;
+                reach.insert((source.topic, partition), bounds.end);
+            }
+        }
+    }
+    Ok(reach)
+}
+
+/// Where what was forwarded to these partitions ends now.
+fn ends(
+    shared: &Shared,
+    binding: &Binding,
+    numbers: &[PartitionId],
+) -> Result<Vec<Position>, Failed> {
+    let Some(source) = binding.forwards_to() else { return Ok(Vec::new()) };
+    let mut ends = Vec::new();
+    for partition in numbers.iter().copied().filter(|number| number.0 < source.partitions) {
+        let offset = shared.broker.bounds(source.topic, partition)?.end;
+        ends.push(Position { topic: source.topic, partition, offset });
+    }
+    Ok(ends)
+}

@@ -1,0 +1,291 @@
+//! Topics that a subscription with state reads have different partitions: a key's events meet all
+//! the same, in order, on the embedded store and on Kafka alike.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use gristmill_tests::support::client::{Client, Stored, Subscription};
+use gristmill_tests::support::component::{binary, guest};
+use gristmill_tests::support::home::{Home, Process};
+use gristmill_tests::support::kafka::Cluster;
+use gristmill_tests::support::wait;
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_mins(2);
+/// Keys that events are of: more than there are partitions.
+const KEYS: u32 = 11;
+/// The subscription's topics, with their partitions.
+const TOPICS: [(&str, u32); 2] = [("in", 4), ("more", 3)];
+
+/// Where the host of a story runs, and the cluster if it runs on one.
+struct Ground {
+    config: String,
+    cluster: Option<Cluster>,
+}
+
+/// Runs a story on the embedded store, and then on Kafka.
+fn on_both(name: &str, story: impl Fn(&Ground) -> Result<()>) -> Result<()> {
+    let [one, other] =
+        TOPICS.map(|(topic, count)| format!("[topics.{topic}]\npartitions = {count}\n"));
+    let config = format!(
+        "name = \"{name}\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\nworkers = 2\n\
+         [storage]\nreserve = \"64MiB\"\n[topics.out]\npartitions = 2\n{one}{other}"
+    );
+    let ground = Ground { config: config.clone(), cluster: None };
+    story(&ground).context("on the embedded store")?;
+    let cluster = Cluster::start(1)?;
+    let brokers = cluster.bootstrap();
+    let config = format!(
+        "{config}[broker]\nkind = \"kafka\"\nbrokers = [\"{brokers}\"]\n\
+         session_timeout = \"6s\"\n"
+    );
+    story(&Ground { config, cluster: Some(cluster) }).context("on Kafka")
+}
+
+/// The manifest of two subscriptions of both topics: `tally`, with `lines`, and another with its
+/// own number of partitions.
+fn manifest(lines: &str) -> String {
+    let one = |name: &str, lines: &str| {
+        format!(
+            "[[subscription]]\nname = \"{name}\"\ntopics = [\"in\", \"more\"]\n\
+             envelope = \"json\"\n{lines}\n[subscription.fields]\nid = \"/id\"\n\
+             [subscription.grants]\nemit = [\"out\"]\nstate = true\ntimers = true\n\
+             config = {{ to = \"out\" }}\n[subscription.retry]\ninitial_interval = \"5ms\"\n\
+             max_interval = \"20ms\"\n"
+        )
+    };
+    format!("{}{}", one("tally", lines), one("other", "repartition = 5"))
+}
+
+fn home(ground: &Ground, lines: &str) -> Result<Home> {
+    let home = Home::new(&binary("debug"), &ground.config)?;
+    home.put("tally.toml", manifest(lines).as_bytes())?;
+    home.put("tally.wasm", &guest("tally")?)?;
+    Ok(home)
+}
+
+fn start(home: &Home) -> Result<(Process, Client)> {
+    let mut host = home.start(&[])?;
+    let client = host.must_be_ready()?;
+    Ok((host, client))
+}
+
+fn publish(client: &Client, (topic, key): (&str, &str), payload: &Value) -> Result<()> {
+    client.send(&format!("/topics/{topic}?key={key}"), payload).map(drop)
+}
+
+/// Publishes events of every key to every topic, with ids that rise per topic and key.
+fn publish_rounds(client: &Client, rounds: std::ops::Range<u32>) -> Result<()> {
+    for round in rounds {
+        for (topic, _) in TOPICS {
+            for key in 0..KEYS {
+                let id = format!("{topic}-{key}-{round:04}");
+                // Some fail a while, so that they are parked and others of their key behind them.
+                let fails = if (round + key) % 13 == 0 { 5 } else { 0 };
+                let payload = json!({ "id": id, "fails": fails });
+                publish(client, (topic, &format!("k{key}")), &payload)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn settle(client: &Client, host: &Process) -> Result<()> {
+    let settled = wait::until(PATIENCE, || {
+        let open: u64 = client.subscriptions()?.iter().map(Subscription::unsettled).sum();
+        Ok((open == 0).then_some(()))
+    })?;
+    settled.with_context(|| format!("no rest: {:?}\n{}", client.subscriptions(), host.tail()))
+}
+
+/// What a subscription published: ids with their numbers, by key, in order of the numbers.
+fn numbered(client: &Client, subscription: &str) -> Result<BTreeMap<String, Vec<(u64, String)>>> {
+    let mut numbered: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
+    let source = format!("/{subscription}");
+    let own = |it: &&Stored| it.header("ce_source").is_some_and(|it| it.ends_with(&source));
+    for record in client.topic("out")?.iter().flatten().filter(own) {
+        let number = record.payload["number"].as_u64().context("a number")?;
+        let id = record.payload["id"].as_str().context("an id")?.to_owned();
+        numbered.entry(record.key.clone().context("a key")?).or_default().push((number, id));
+    }
+    for events in numbered.values_mut() {
+        events.sort();
+    }
+    Ok(numbered)
+}
+
+/// Every key was counted in one place, each event once, those of one topic in their order.
+fn check(client: &Client, subscription: &str, rounds: u32) -> Result<()> {
+    let numbered = numbered(client, subscription)?;
+    ensure!(numbered.len() == usize::try_from(KEYS)?, "{} keys", numbered.len());
+    for (key, events) in &numbered {
+        let numbers: Vec<u64> = events.iter().map(|(number, _)| *number).collect();
+        let expected: Vec<u64> = (1..=u64::from(rounds * 2)).collect();
+        ensure!(numbers == expected, "{subscription} numbered {key} {numbers:?}");
+        for (topic, _) in TOPICS {
+            let begins = format!("{topic}-{}-", &key[1..]);
+            let ids: Vec<&str> =
+                events.iter().map(|(_, id)| &**id).filter(|it| it.starts_with(&begins)).collect();
+            let sent: Vec<String> = (0..rounds).map(|it| format!("{begins}{it:04}")).collect();
+            ensure!(ids == sent, "{subscription} handled those of {key} as {ids:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn events_of_a_key_meet_whatever_partitions_their_topics_have() -> Result<()> {
+    on_both("meeting", |ground| {
+        let home = home(ground, "repartition = 6")?;
+        let (host, client) = start(&home)?;
+        publish_rounds(&client, 0..15)?;
+        host.stop()?;
+        let (host, client) = start(&home)?;
+        publish_rounds(&client, 15..30)?;
+        settle(&client, &host)?;
+        check(&client, "tally", 30)?;
+        check(&client, "other", 30)?;
+        let state = client.json("/state/tally/k3")?;
+        ensure!(state["values"][0]["value"] == 60, "{state}");
+        dead_letters_say_where_events_came_from(&client, &host)?;
+        if let Some(cluster) = &ground.cluster {
+            let topic = "__repartition.meeting.tally";
+            let kept = wait::until(PATIENCE, || {
+                let starts = cluster.starts(topic)?;
+                Ok(starts.values().any(|start| *start > 0).then_some(starts))
+            })?;
+            let kept = kept.context("what was handled stays")?;
+            ensure!(kept.len() == 6, "{kept:?}");
+            publish_rounds(&client, 30..32)?;
+            settle(&client, &host)?;
+        }
+        host.stop()
+    })
+}
+
+/// An event that is rejected, driven again, and rejected again, is known by where it was published.
+fn dead_letters_say_where_events_came_from(client: &Client, host: &Process) -> Result<()> {
+    let before = client.ends("more")?;
+    publish(client, ("more", "k5"), &json!({ "id": "bad", "poison": true }))?;
+    settle(client, host)?;
+    let after = client.ends("more")?;
+    let place = before.iter().zip(&after).position(|(before, after)| before != after);
+    let place = place.context("it was not published")?;
+    let letters = |count: usize| -> Result<()> {
+        let seen = wait::until(PATIENCE, || {
+            let records = client.topic("more.tally.dlq")?.concat();
+            Ok((records.len() == count).then_some(records))
+        })?;
+        let late =
+            || format!("no {count} dead letters: {:?}\n{}", client.subscriptions(), host.tail());
+        for letter in seen.with_context(late)? {
+            ensure!(letter.header("__dlq.errors.topic") == Some("more"), "{letter:?}");
+            let said = letter.header("__dlq.errors.partition").context("no partition")?;
+            ensure!(said == place.to_string(), "{letter:?} of {place}");
+            let said: u64 = letter.header("__dlq.errors.offset").context("no offset")?.parse()?;
+            ensure!(said >= before[place] && said < after[place], "{letter:?}");
+            ensure!(letter.header("dlq-redrive-topic").is_none(), "{letter:?}");
+        }
+        Ok(())
+    };
+    letters(1)?;
+    client.send("/api/v1/dlq/tally/redrive", &json!({}))?;
+    letters(2)?;
+    settle(client, host)
+}
+
+/// How long after their events timers come due: long enough to stop what would run them.
+const DUE: Duration = Duration::from_secs(10);
+
+/// Timers that come due while nothing is handled wait, after a restart and after a pause, for what
+/// was published before that, until it has been forwarded and handled.
+#[test]
+fn overdue_timers_wait_for_events_that_are_still_to_be_forwarded() -> Result<()> {
+    on_both("waiting", |ground| {
+        let home = home(ground, "repartition = 6")?;
+        let (host, client) = start(&home)?;
+        let overdue = set_timers(&client, "restarted")?;
+        pause(&home, &client)?;
+        publish_rounds(&client, 0..4)?;
+        wait_for(overdue)?;
+        host.stop()?;
+        home.put("tally.toml", manifest("repartition = 6").as_bytes())?;
+        let (host, client) = start(&home)?;
+        settle_with(&client, &host, 10)?;
+        timers_are_last(&client, "restarted")?;
+
+        let overdue = set_timers(&client, "resumed")?;
+        pause(&home, &client)?;
+        publish_rounds(&client, 4..8)?;
+        wait_for(overdue)?;
+        home.put("tally.toml", manifest("repartition = 6").as_bytes())?;
+        settle_with(&client, &host, 20)?;
+        timers_are_last(&client, "resumed")?;
+        host.stop()
+    })
+}
+
+/// Has `tally` set a timer for each key, named after `id`. When all are overdue.
+fn set_timers(client: &Client, id: &str) -> Result<Instant> {
+    for key in 0..KEYS {
+        let payload =
+            json!({ "id": format!("{id}-{key}"), "timer_ms": u64::try_from(DUE.as_millis())? });
+        publish(client, ("in", &format!("k{key}")), &payload)?;
+    }
+    let overdue = Instant::now() + DUE;
+    let set = wait::until(PATIENCE, || {
+        let all = client.subscriptions()?;
+        Ok(all.iter().all(|it| it.timers_pending == u64::from(KEYS)).then_some(()))
+    })?;
+    set.with_context(|| format!("{:?}", client.subscriptions()))?;
+    Ok(overdue)
+}
+
+/// Pauses both subscriptions by their manifest.
+fn pause(home: &Home, client: &Client) -> Result<()> {
+    let text = manifest("repartition = 6").replace("topics =", "enabled = false\ntopics =");
+    home.put("tally.toml", text.as_bytes())?;
+    let paused = wait::until(PATIENCE, || {
+        Ok(client.subscriptions()?.iter().all(|it| it.paused.is_some()).then_some(()))
+    })?;
+    paused.with_context(|| format!("{:?}", client.subscriptions()))?;
+    let all = client.subscriptions()?;
+    ensure!(all.iter().all(|it| it.timers_pending == u64::from(KEYS)), "too late: {all:?}");
+    Ok(())
+}
+
+fn wait_for(moment: Instant) -> Result<()> {
+    let come = wait::until(PATIENCE, || Ok((Instant::now() > moment).then_some(())))?;
+    come.context("time stands still")
+}
+
+/// Waits until nothing is left to do and every key of both subscriptions has so many effects.
+fn settle_with(client: &Client, host: &Process, effects: usize) -> Result<()> {
+    let whole = effects * usize::try_from(KEYS)? * 2;
+    let seen = wait::until(PATIENCE, || {
+        Ok((client.topic("out")?.iter().flatten().count() >= whole).then_some(()))
+    })?;
+    seen.with_context(|| format!("not {whole} effects: {:?}", client.subscriptions()))?;
+    settle(client, host)?;
+    for subscription in ["tally", "other"] {
+        for (key, events) in numbered(client, subscription)? {
+            ensure!(events.len() == effects, "{subscription} has of {key}: {events:?}");
+        }
+    }
+    Ok(())
+}
+
+/// The timer of every key took effect after all else there is of it.
+fn timers_are_last(client: &Client, id: &str) -> Result<()> {
+    for subscription in ["tally", "other"] {
+        let numbered = numbered(client, subscription)?;
+        ensure!(numbered.len() == usize::try_from(KEYS)?, "{} keys", numbered.len());
+        for (key, events) in numbered {
+            let timer = format!("timer:{id}-{}", &key[1..]);
+            let last = events.last().map(|(_, id)| &**id);
+            ensure!(last == Some(&*timer), "{subscription}: {timer} is not last: {events:?}");
+        }
+    }
+    Ok(())
+}
