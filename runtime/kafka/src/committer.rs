@@ -5,6 +5,7 @@
 mod acknowledged;
 mod attempt;
 mod courier;
+mod pace;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +24,7 @@ use rdkafka::producer::{Producer, ThreadedProducer};
 use self::acknowledged::Acknowledged;
 use self::attempt::{Failure, TooLarge};
 use self::courier::Courier;
+use self::pace::Pace;
 use crate::cluster::Cluster;
 use crate::error::{About, Cause, Error};
 use crate::group::{Group, Term};
@@ -54,7 +56,9 @@ pub enum Guarantee {
 /// Steps of a checkpoint, in order; for tests that end the process between two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Its records are handed over, and in a transaction the first group's offsets taken.
+    /// The coordinator has taken the offsets of the first group. Only in a transaction.
+    Admitted,
+    /// Its records are handed over.
     Begun,
     /// The offsets of all groups are taken. Only in a transaction.
     OffsetsSent,
@@ -62,6 +66,8 @@ pub enum Step {
     Written,
     /// All of it counts.
     Committed,
+    /// The coordinator had time to put it away, and takes the next. Only after a transaction.
+    Waited,
 }
 
 /// Called after each step of every checkpoint with the time it took, on the thread that waits for
@@ -148,6 +154,7 @@ impl Committer {
             batch_bytes: cluster.settings().batch_bytes(),
             producer: None,
             courier: Courier::default(),
+            pace: Pace::default(),
             fenced: Vec::new(),
             is_closed: Arc::clone(&is_closed),
             hook,
@@ -191,6 +198,7 @@ struct Worker {
     /// None until one is initialised, and after one became uncertain.
     producer: Option<Arc<ThreadedProducer<Acknowledged>>>,
     courier: Courier,
+    pace: Pace,
     /// When producers were fenced.
     fenced: Vec<Instant>,
     is_closed: Arc<AtomicBool>,
@@ -204,21 +212,35 @@ impl Worker {
             tracing::warn!(target: "gristmill::kafka", id = self.id, %error,
                 "initialise a producer");
         }
+        let mut free = Instant::now();
         while let Ok((transaction, done)) = jobs.recv() {
-            done(self.commit(&transaction));
+            let ended = self.commit(&transaction, free.elapsed());
+            if let (Ended::Committed(_), Guarantee::ExactlyOnce) = (&ended, self.guarantee) {
+                // Until this one is said to have ended, the next one fills.
+                let wait = self.pace.wait();
+                thread::sleep(wait);
+                (self.hook)(Step::Waited, wait);
+            }
+            done(ended);
+            free = Instant::now();
         }
     }
 
-    fn commit(&mut self, transaction: &Transaction) -> Ended {
+    /// Commits one checkpoint, `idle` after the one before.
+    fn commit(&mut self, transaction: &Transaction, idle: Duration) -> Ended {
         let (hook, guarantee) = (Arc::clone(&self.hook), self.guarantee);
         let producer = match self.ready() {
             Ok(producer) => Arc::clone(producer),
             Err(error) => return Ended::Failed(error),
         };
-        let mut since = Instant::now();
+        let (mut since, mut admitted) = (Instant::now(), None);
         let step = |step| {
             let now = Instant::now();
-            hook(step, now.duration_since(since));
+            let took = now.duration_since(since);
+            if step == Step::Admitted {
+                admitted = Some(took);
+            }
+            hook(step, took);
             since = now;
         };
         let began = Instant::now();
@@ -230,6 +252,10 @@ impl Worker {
         };
         // One that is made anew ends first.
         drop(producer);
+        if let Some(admitted) = admitted {
+            self.pace.note(idle, admitted);
+            self.pace.ended(began.elapsed());
+        }
         match tried {
             Ok(offsets) => Ended::Committed(offsets),
             Err(failure) => {

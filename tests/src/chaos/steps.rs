@@ -10,15 +10,18 @@ use anyhow::{Context, Result};
 pub const STORE: [&str; 5] = ["built", "synced", "noted", "published", "told"];
 /// Steps of a transaction on Kafka, in order. Those of the store follow: its cache is written when
 /// the transaction is over.
-pub const TRANSACTION: [&str; 4] = ["begun", "written", "offsets-sent", "committed"];
+pub const TRANSACTION: [&str; 6] =
+    ["admitted", "begun", "offsets-sent", "written", "committed", "waited"];
 
 /// Every step in the order of a checkpoint: the letter that stands for it in the step file, and
 /// whether something is on its way then.
-const STEPS: [(&str, u8, bool); 9] = [
+const STEPS: [(&str, u8, bool); 11] = [
+    ("admitted", b'A', true),
     ("begun", b'B', true),
-    ("written", b'W', true),
     ("offsets-sent", b'O', true),
+    ("written", b'W', true),
     ("committed", b'C', false),
+    ("waited", b'P', false),
     ("built", b'b', true),
     ("synced", b's', true),
     ("noted", b'n', true),

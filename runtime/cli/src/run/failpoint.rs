@@ -29,16 +29,18 @@ enum Point {
 }
 
 /// Every step with its name and its letter.
-const STEPS: [(&str, u8, Point); 9] = [
+const STEPS: [(&str, u8, Point); 11] = [
     ("built", b'b', Point::Store(Step::Built)),
     ("synced", b's', Point::Store(Step::Synced)),
     ("noted", b'n', Point::Store(Step::Noted)),
     ("published", b'p', Point::Store(Step::Published)),
     ("told", b't', Point::Store(Step::Told)),
+    ("admitted", b'A', Point::Transaction(TransactionStep::Admitted)),
     ("begun", b'B', Point::Transaction(TransactionStep::Begun)),
-    ("written", b'W', Point::Transaction(TransactionStep::Written)),
     ("offsets-sent", b'O', Point::Transaction(TransactionStep::OffsetsSent)),
+    ("written", b'W', Point::Transaction(TransactionStep::Written)),
     ("committed", b'C', Point::Transaction(TransactionStep::Committed)),
+    ("waited", b'P', Point::Transaction(TransactionStep::Waited)),
 ];
 
 /// Hooks of the store and of transactions.

@@ -146,7 +146,7 @@ fn order_decides_which_events_wait_for_each_other() {
         (Order::Partition, vec![0]),
         (Order::None, vec![0, 1, 2, 3, 4]),
     ] {
-        let mut rig = Rig::new(crate::Policy { order, ..policy() });
+        let mut rig = Rig::new(Policy { order, ..policy() });
         for (offset, key) in (0..).zip(keys) {
             rig.fetch(Fetched { key: key.map(KeyHash), ..fetched(offset, 0) });
         }

@@ -67,6 +67,7 @@ pub(super) fn transact(
     let mut offsets = transaction.offsets.iter();
     if let Some(first) = offsets.next() {
         send_offsets((producer, courier), first)?;
+        step(Step::Admitted);
     }
     let waiting = hand_over(producer, &transaction.records, 0)?;
     step(Step::Begun);

@@ -46,8 +46,8 @@ impl KafkaInstruments {
             steps: made.durations(
                 "gristmill_transaction_seconds_total",
                 &["step"],
-                "Time in the steps of checkpoints on Kafka: begin (the coordinator takes it, and \
-                 its records are handed over), offsets, acknowledgement of records, end",
+                "Time in the steps of checkpoints on Kafka: admission by the coordinator, sending \
+                 of records, offsets, acknowledgement of records, end, pause until the next",
             ),
         }
     }
@@ -80,14 +80,17 @@ impl Metrics {
     /// Counts the time of each step of a checkpoint, and goes on to `then`.
     pub(crate) fn transaction_steps(&self, then: Option<Hook>) -> Hook {
         let of = |step| self.kafka.steps.with_label_values(&[step]);
-        let seconds = [of("begin"), of("offsets"), of("acknowledgement"), of("end")];
+        let names = ["admission", "sending", "offsets", "acknowledgement", "end", "pause"];
+        let seconds = names.map(of);
         Arc::new(move |step, took| {
-            let [begin, offsets, acknowledgement, end] = &seconds;
+            let [admission, sending, offsets, acknowledgement, end, pause] = &seconds;
             let counter = match step {
-                Step::Begun => begin,
+                Step::Admitted => admission,
+                Step::Begun => sending,
                 Step::Written => acknowledgement,
                 Step::OffsetsSent => offsets,
                 Step::Committed => end,
+                Step::Waited => pause,
             };
             counter.inc_by(took.as_secs_f64());
             if let Some(then) = &then {
