@@ -1,7 +1,7 @@
 //! Owns the topics that events are forwarded to where a subscription sets `repartition`: makes
 //! them, says how far they were read, and removes what was. What is forwarded is the workers'.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +17,13 @@ use crate::topics;
 /// Pause between two looks at what may be removed.
 const SWEEP_PAUSE: Duration = Duration::from_secs(10);
 
-/// What was removed already, or could not be.
-type Swept = BTreeMap<(TopicId, PartitionId), Offset>;
+/// What was removed already, or could not be; and of which subscriptions it was told that nothing
+/// can.
+#[derive(Debug, Default)]
+struct Swept {
+    before: BTreeMap<(TopicId, PartitionId), Offset>,
+    told: BTreeSet<Arc<str>>,
+}
 
 /// The topic of a subscription for forwarded events: made where it sets `repartition`. One that
 /// is there from before is read to its end.
@@ -72,7 +77,7 @@ pub(crate) fn finished(
 
 /// Removes what was forwarded and has been handled since, now and then.
 pub(crate) async fn sweep(shared: Arc<Shared>) {
-    let mut swept = Swept::new();
+    let mut swept = Swept::default();
     loop {
         tokio::time::sleep(SWEEP_PAUSE).await;
         let (shared, before) = (Arc::clone(&shared), std::mem::take(&mut swept));
@@ -88,7 +93,15 @@ fn sweep_all(shared: &Shared, mut swept: Swept) -> Swept {
         board.subscriptions.values().map(|status| Arc::clone(&status.binding)).collect()
     };
     for binding in bindings {
-        if let Err(error) = sweep_one(shared, &binding, &mut swept) {
+        let Err(error) = sweep_one(shared, &binding, &mut swept.before) else { continue };
+        // What is away comes back; what is not allowed needs somebody.
+        if let Failed::Kafka(refused) = &error
+            && !refused.is_retriable()
+            && swept.told.insert(Arc::clone(&binding.name))
+        {
+            tracing::warn!(code = refused.code(), subscription = %binding.name, %error,
+                "forwarded events that were handled cannot be removed, and take up room");
+        } else {
             tracing::debug!(subscription = %binding.name, %error,
                 "remove forwarded events that were handled");
         }
@@ -97,7 +110,11 @@ fn sweep_all(shared: &Shared, mut swept: Swept) -> Swept {
 }
 
 /// Removes what one subscription has handled, in the partitions that this host reads.
-fn sweep_one(shared: &Shared, binding: &Binding, swept: &mut Swept) -> Result<(), Failed> {
+fn sweep_one(
+    shared: &Shared,
+    binding: &Binding,
+    swept: &mut BTreeMap<(TopicId, PartitionId), Offset>,
+) -> Result<(), Failed> {
     let Some(source) = binding.own(Role::Repartition) else { return Ok(()) };
     let finished = finished(shared, binding)?;
     let is_ours = |partition| {

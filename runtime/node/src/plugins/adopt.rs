@@ -15,7 +15,7 @@ use gristmill_store::Scope;
 use super::ledger::Files;
 use super::refused::Refused;
 use super::sources;
-use crate::binding::Binding;
+use crate::binding::{Binding, Role, Source};
 use crate::broker::{self, changelog_name};
 use crate::envelope::EnvelopeRules;
 use crate::shared::Shared;
@@ -84,9 +84,11 @@ pub(super) fn bind(
     let mut sources = sources::find(shared, &candidate.manifest.file, config)?;
     make_granted(shared, config)?;
     check_spread(shared, config, subscription)?;
-    sources.extend(sources::repartition(shared, config)?);
+    let forwarded = sources::repartition(shared, config, &sources)?;
+    sources.extend(forwarded);
     let partitions = sources.iter().map(|source| source.partitions).max().unwrap_or(1);
     let changelog = changelog(shared, config, partitions)?;
+    check_equal(&candidate.manifest.file, config, &sources)?;
     sources.push(sources::redrive(shared, config, partitions)?);
     let before = sources_before(shared, &config.name);
     let names: Vec<ByteString> = sources.iter().map(|it| it.name.clone()).collect();
@@ -150,6 +152,25 @@ fn changelog(
         )));
     }
     Ok(Some(topic.name))
+}
+
+/// A key's events of all topics must meet; topics that no document declares are only known here.
+fn check_equal(file: &str, config: &SubscriptionConfig, sources: &[Source]) -> Result<(), Refused> {
+    let mut given = sources.iter().filter(|source| source.role == Role::Given);
+    let widest = given.clone().max_by_key(|source| source.partitions);
+    let Some(widest) = widest.filter(|_| config.stateful() && config.repartition.is_none()) else {
+        return Ok(());
+    };
+    let Some(other) = given.find(|source| source.partitions != widest.partitions) else {
+        return Ok(());
+    };
+    let Source { name, partitions, .. } = widest;
+    Err(Refused::for_topics(format!(
+        "{file}: [E0123] state and timers over several topics need equal partition counts, or \
+         `repartition`: {name:?} has {partitions}, {:?} has {}\n  \
+         write: repartition = {partitions}",
+        other.name, other.partitions,
+    )))
 }
 
 /// Whether state that is there from before `repartition` was set lies where it says.

@@ -134,14 +134,18 @@ pub(super) fn redrive(
 }
 
 /// The subscription's own topic for forwarded events, if it has one; it is as wide as the manifest
-/// says, now and always.
+/// says, now and always. Without `repartition` keys are where the `given` topics have them: with
+/// state that must be the same.
 pub(super) fn repartition(
     shared: &Shared,
     config: &SubscriptionConfig,
+    given: &[Source],
 ) -> Result<Option<Source>, Refused> {
     let Some(topic) = repartition::topic(shared, config)? else { return Ok(None) };
     let topic = shared.broker.numbered(topic)?;
-    if let Some(wanted) = config.repartition.filter(|wanted| *wanted != topic.partitions) {
+    let widest = given.iter().map(|source| source.partitions).max();
+    let wanted = config.repartition.or(widest.filter(|_| config.stateful()));
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != topic.partitions) {
         return Err(spread(config, wanted, topic.partitions));
     }
     Ok(Some(Source {
@@ -155,12 +159,16 @@ pub(super) fn repartition(
     }))
 }
 
-/// State lies in another number of partitions than `repartition` says.
+/// State lies in another number of partitions than it would from now on.
 pub(super) fn spread(config: &SubscriptionConfig, wanted: u32, has: u32) -> Refused {
+    let name = &config.name;
+    let said = if config.repartition.is_some() {
+        format!("`repartition = {wanted}` of subscription {name:?}")
+    } else {
+        format!("subscription {name:?} without `repartition`, over topics of {wanted}")
+    };
     Refused::for_files(format!(
-        "[E0469] `repartition = {wanted}` of subscription {:?}: its keys lie in {has} partitions \
-         already\n  write: repartition = {has}",
-        config.name
+        "[E0469] {said}: its keys lie in {has} partitions already\n  write: repartition = {has}"
     ))
 }
 

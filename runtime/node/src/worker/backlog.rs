@@ -22,9 +22,11 @@ use crate::envelope;
 use crate::repartition;
 use crate::shared::Shared;
 
-/// Pause before each look at how far the topics were forwarded. Assignments come in a row: only
-/// the look after the last of them is taken.
+/// Pause before the first look at how far the topics were forwarded. Assignments come in a row:
+/// only the look after the last of them is taken.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause before another: each is longer than the one before by half.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Timers that are held longer than this are told of, once.
 const TOLD_AFTER: Duration = Duration::from_secs(30);
 
@@ -128,8 +130,10 @@ async fn forwarded(
     numbers: Vec<PartitionId>,
 ) -> Vec<Position> {
     let (mut left, mut began) = (None, Some(Moment::now()));
+    let mut pause = PAUSE;
     loop {
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = pause.mul_f64(1.5).min(PAUSE_MAX);
         let (shared, bound, own) = (Arc::clone(&shared), Arc::clone(&binding), numbers.clone());
         let before = left.take();
         let looking = tokio::task::spawn_blocking(move || look(&shared, &bound, &own, before));

@@ -2,6 +2,7 @@
 //! spread itself stays.
 
 use anyhow::{Context, Result, ensure};
+use gristmill_tests::support::component::guest;
 use gristmill_tests::support::home::{Home, Process};
 use gristmill_tests::support::wait;
 
@@ -9,8 +10,7 @@ use super::scene::{PATIENCE, Scene, gristmill, settle, start};
 
 /// Gives the manifest of `tally` a spread.
 fn spread(home: &Home, partitions: u32) -> Result<()> {
-    let path = home.path().join("plugins/tally.toml");
-    let text = std::fs::read_to_string(path)?;
+    let text = std::fs::read_to_string(home.plugins().join("tally.toml"))?;
     let kept: Vec<&str> = text.lines().filter(|it| !it.starts_with("repartition")).collect();
     let line = format!("envelope = \"json\"\nrepartition = {partitions}");
     let text = kept.join("\n").replace("envelope = \"json\"", &line);
@@ -43,6 +43,15 @@ fn topics_grow_under_state_that_is_spread_and_a_reset_handles_all_again() -> Res
     let (host, client) = start(&home)?;
     scene.publish(&client, ("in", "a"), 27)?;
     settle(&client, &group)?;
+    // Nobody declares this one: what it has is known when the plugin loads.
+    scene.ground.make(&scene.topic("slim"), 2)?;
+    let pair = std::fs::read_to_string(home.plugins().join("tally.toml"))?;
+    let pair = pair.replace("\"tally\"", "\"pair\"").replace("spread-more", "spread-slim");
+    home.put("pair.toml", pair.as_bytes())?;
+    home.put("pair.wasm", &guest("tally")?)?;
+    says(&host, &home, "[E0123]")?;
+    std::fs::remove_file(home.plugins().join("pair.toml"))?;
+    std::fs::remove_file(home.plugins().join("pair.wasm"))?;
     // Where state lies in four partitions already, it is spread over four.
     spread(&home, 5)?;
     says(&host, &home, "[E0469] `repartition = 5`")?;
@@ -79,5 +88,13 @@ fn topics_grow_under_state_that_is_spread_and_a_reset_handles_all_again() -> Res
     settle(&client, &group)?;
     scene.all_times(2, 99)?;
     counted(&scene, 198)?;
+    // Its topics have another number of partitions than its keys: it cannot do without.
+    let path = home.plugins().join("tally.toml");
+    let spread = std::fs::read_to_string(&path)?;
+    home.put("tally.toml", spread.replace("repartition = 4\n", "").as_bytes())?;
+    says(&host, &home, "without `repartition`, over topics of 7")?;
+    scene.publish(&client, ("in", "d"), 9)?;
+    settle(&client, &group)?;
+    counted(&scene, 207)?;
     host.stop()
 }
