@@ -8,7 +8,7 @@ use bytestring::ByteString;
 use gristmill_config::SubscriptionConfig;
 use gristmill_engine::{PartitionId, SubscriptionId, TopicId, Version};
 use gristmill_plugin_host::{Plugin, RunnerSettings};
-use gristmill_store::Store;
+use gristmill_store::{Store, Topic};
 
 use crate::envelope::EnvelopeRules;
 use crate::metrics::SubscriptionMetrics;
@@ -83,6 +83,21 @@ pub(crate) struct DeadLetters {
     pub(crate) topic: TopicId,
     /// How many partitions it has.
     pub(crate) partitions: u32,
+}
+
+impl Source {
+    /// A topic of that role without dead letters, which nobody had to match.
+    pub(crate) fn of(topic: &Topic, role: Role) -> Self {
+        Self {
+            topic: topic.id,
+            name: topic.name.clone(),
+            incarnation: topic.incarnation(),
+            partitions: topic.partitions,
+            dead_letters: None,
+            is_matched: false,
+            role,
+        }
+    }
 }
 
 impl Binding {

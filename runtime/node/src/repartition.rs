@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gristmill_config::SubscriptionConfig;
 use gristmill_engine::{Offset, PartitionId, TopicId};
-use gristmill_store::{Retention, Scope, Topic, TopicSpec};
+use gristmill_store::{Scope, Topic};
 
 use crate::binding::{Binding, Role};
 use crate::broker::{self, Failed};
@@ -36,16 +36,12 @@ pub(crate) fn topic(
         return Ok(Some(topic));
     }
     let Some(partitions) = config.repartition else { return Ok(None) };
-    let spec = spec(name, partitions);
+    // What is not read yet must not grow too old; what was read is removed instead.
+    let spec = topics::kept(name, partitions);
     match shared.broker.kafka() {
         Some(kafka) => Ok(Some(kafka.repartition(&spec)?)),
         None => topics::ensure(shared, spec).map(Some),
     }
-}
-
-/// Such a topic as it is made: what is not read yet is kept for ever, what was read is removed.
-pub(crate) fn spec(name: String, partitions: u32) -> TopicSpec {
-    TopicSpec { name, partitions, retention: Retention::default(), compacted: false }
 }
 
 /// How far a subscription has durably come in its topics, whoever reads them.

@@ -15,6 +15,11 @@ use crate::{Error, broker};
 /// Names that begin with this are the host's own: not listed, not published to from outside.
 pub(crate) const INTERNAL: &str = "__";
 
+/// Names of subscriptions' redrive topics go on like this.
+const REDRIVE: &str = "redrive.";
+/// And those of the topics that their events are forwarded to.
+const REPARTITION: &str = "repartition.";
+
 /// A topic that is not there, with what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Missing {
@@ -37,35 +42,42 @@ impl fmt::Display for Missing {
 /// Name of a subscription's redrive topic. In a cluster other hosts have subscriptions too, so
 /// the host's name is in it.
 pub(crate) fn redrive_name(shared: &Shared, subscription: &str) -> String {
-    match shared.broker.kafka() {
-        None => format!("{INTERNAL}redrive.{subscription}"),
-        Some(_) => redrive_in_cluster(&shared.config.name, subscription),
-    }
+    own_name(shared, REDRIVE, subscription)
 }
 
 /// Name of the redrive topic of a host's subscription in a cluster.
 pub(crate) fn redrive_in_cluster(host: &str, subscription: &str) -> String {
-    format!("{INTERNAL}redrive.{host}.{subscription}")
+    format!("{INTERNAL}{REDRIVE}{host}.{subscription}")
 }
 
 /// Name of the topic that a subscription's events are forwarded to; as with the redrive topic.
 pub(crate) fn repartition_name(shared: &Shared, subscription: &str) -> String {
-    match shared.broker.kafka() {
-        None => format!("{INTERNAL}repartition.{subscription}"),
-        Some(_) => repartition_in_cluster(&shared.config.name, subscription),
-    }
+    own_name(shared, REPARTITION, subscription)
 }
 
 /// Name of the topic that events of a host's subscription are forwarded to in a cluster.
 pub(crate) fn repartition_in_cluster(host: &str, subscription: &str) -> String {
-    format!("{INTERNAL}repartition.{host}.{subscription}")
+    format!("{INTERNAL}{REPARTITION}{host}.{subscription}")
+}
+
+fn own_name(shared: &Shared, kind: &str, subscription: &str) -> String {
+    match shared.broker.kafka() {
+        None => format!("{INTERNAL}{kind}{subscription}"),
+        Some(_) => format!("{INTERNAL}{kind}{}.{subscription}", shared.config.name),
+    }
+}
+
+/// A topic that is kept for ever, whatever its size and age.
+pub(crate) fn kept(name: String, partitions: u32) -> TopicSpec {
+    let retention = gristmill_store::Retention::default();
+    TopicSpec { name, partitions, retention, compacted: false }
 }
 
 /// Whether records of a topic say where they first came from: some subscription's redrive topic,
 /// or one that its events are forwarded to.
 pub(crate) fn is_wrapped(name: &str) -> bool {
     name.strip_prefix(INTERNAL)
-        .is_some_and(|rest| rest.starts_with("redrive.") || rest.starts_with("repartition."))
+        .is_some_and(|rest| rest.starts_with(REDRIVE) || rest.starts_with(REPARTITION))
 }
 
 /// Whether a topic is some subscription's changelog.

@@ -7,7 +7,7 @@ use gristmill_kafka::{Error as KafkaError, Sought, TopicDescription};
 use serde::{Deserialize, Serialize};
 
 use super::{ConsumerGroups, GroupsError};
-use crate::{broker, repartition, topics};
+use crate::{broker, topics};
 
 /// Where a group is to go on reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,7 +165,7 @@ impl ConsumerGroups {
     fn empty(&self, name: &str) -> Result<(), KafkaError> {
         let Some(topic) = self.cluster.topic(name)? else { return Ok(()) };
         self.cluster.delete(name)?;
-        let spec = repartition::spec(name.to_owned(), topic.partitions);
+        let spec = topics::kept(name.to_owned(), topic.partitions);
         self.cluster.ensure(&broker::forwarding_topic(&spec, self.names.replication()))?;
         Ok(())
     }

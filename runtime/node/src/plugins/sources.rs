@@ -2,7 +2,7 @@
 //! letters go and where they are driven again from. It never decides from where they are read.
 
 use gristmill_config::{SubscriptionConfig, TopicSelector};
-use gristmill_store::{Topic, TopicSpec};
+use gristmill_store::Topic;
 
 use super::refused::Refused;
 use crate::binding::{Binding, DeadLetters, Role, Source};
@@ -84,15 +84,7 @@ fn source(
         Some(name) => Some(dead_letter_topic(shared, name, topic.partitions)?),
         None => None,
     };
-    Ok(Source {
-        topic: topic.id,
-        name: topic.name.clone(),
-        incarnation: topic.incarnation(),
-        partitions: topic.partitions,
-        dead_letters,
-        is_matched,
-        role: Role::Given,
-    })
+    Ok(Source { dead_letters, is_matched, ..Source::of(&topic, Role::Given) })
 }
 
 /// Dead letters are kept for ever unless the configuration declares their topic otherwise.
@@ -101,7 +93,7 @@ fn dead_letter_topic(
     name: String,
     partitions: u32,
 ) -> Result<DeadLetters, broker::Error> {
-    let topic = shared.broker.numbered(topics::ensure(shared, kept(name, partitions))?)?;
+    let topic = shared.broker.numbered(topics::ensure(shared, topics::kept(name, partitions))?)?;
     Ok(DeadLetters { topic: topic.id, partitions: topic.partitions })
 }
 
@@ -113,7 +105,7 @@ pub(super) fn redrive(
     partitions: u32,
 ) -> Result<Source, broker::Error> {
     let name = topics::redrive_name(shared, &config.name);
-    let topic = topics::ensure(shared, kept(name, partitions))?;
+    let topic = topics::ensure(shared, topics::kept(name, partitions))?;
     let topic = match shared.broker.kafka() {
         Some(kafka) if topic.partitions < partitions => {
             kafka.grow(&topic.name, partitions)?;
@@ -121,16 +113,7 @@ pub(super) fn redrive(
         }
         _ => topic,
     };
-    let topic = shared.broker.numbered(topic)?;
-    Ok(Source {
-        topic: topic.id,
-        name: topic.name.clone(),
-        incarnation: topic.incarnation(),
-        partitions: topic.partitions,
-        dead_letters: None,
-        is_matched: false,
-        role: Role::Redrive,
-    })
+    Ok(Source::of(&shared.broker.numbered(topic)?, Role::Redrive))
 }
 
 /// The subscription's own topic for forwarded events, if it has one; it is as wide as the manifest
@@ -148,15 +131,7 @@ pub(super) fn repartition(
     if let Some(wanted) = wanted.filter(|wanted| *wanted != topic.partitions) {
         return Err(spread(config, wanted, topic.partitions));
     }
-    Ok(Some(Source {
-        topic: topic.id,
-        name: topic.name.clone(),
-        incarnation: topic.incarnation(),
-        partitions: topic.partitions,
-        dead_letters: None,
-        is_matched: false,
-        role: Role::Repartition,
-    }))
+    Ok(Some(Source::of(&topic, Role::Repartition)))
 }
 
 /// State lies in another number of partitions than it would from now on.
@@ -170,9 +145,4 @@ pub(super) fn spread(config: &SubscriptionConfig, wanted: u32, has: u32) -> Refu
     Refused::for_files(format!(
         "[E0469] {said}: its keys lie in {has} partitions already\n  write: repartition = {has}"
     ))
-}
-
-fn kept(name: String, partitions: u32) -> TopicSpec {
-    let retention = gristmill_store::Retention::default();
-    TopicSpec { name, partitions, retention, compacted: false }
 }
