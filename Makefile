@@ -92,15 +92,16 @@ advisories: ## Known vulnerabilities of dependencies (needs network to the advis
 plugins: ## Lint and test the SDKs and guests natively
 	@tests/scripts/plugins.sh
 
+# Always the whole workspace, and targets by name: of some crates alone, cargo would build what they
+# depend on once more, with fewer features.
 unit: guests ## Unit and integration tests of every crate
-	@$(CARGO) test -q $(ALL) --no-fail-fast --exclude gristmill-tests \
-		--exclude gristmill-tidy
+	@$(CARGO) test -q --workspace --locked --no-fail-fast --lib --bins --examples --test all
 
 doctest: ## Examples in documentation
 	@$(CARGO) test -q --workspace --locked --doc
 
 e2e: guests kafka ## End-to-end tests, on the built binary
-	@$(CARGO) test -q -p gristmill-tests --all-targets --locked --no-fail-fast
+	@$(CARGO) test -q --workspace --locked --no-fail-fast --test e2e --test kafka_api
 
 image: build ## Build the container image from the built binary, and run it
 	@tests/image/run.sh

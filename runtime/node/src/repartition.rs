@@ -122,11 +122,13 @@ fn sweep_one(
         let next = finished.get(&place).copied().unwrap_or_default();
         if next > swept.get(&place).copied().unwrap_or_default() {
             due.push((partition, next));
-            swept.insert(place, next);
         }
     }
     if !due.is_empty() {
         shared.broker.trim(source.topic, &due)?;
+        tracing::debug!(subscription = %binding.name, partitions = due.len(),
+            "removed forwarded events that were handled");
+        swept.extend(due.iter().map(|(partition, next)| ((source.topic, *partition), *next)));
     }
     Ok(())
 }

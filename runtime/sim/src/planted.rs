@@ -64,6 +64,8 @@ pub enum Planted {
     TimerKept,
     /// Assignments claim that there is no backlog.
     HoldIgnored,
+    /// Ends that were not known at first are told as if nothing had been written.
+    LateEndsBare,
     /// The new version is used as soon as it is known.
     UpgradeEarly,
     /// A commit of a partition that moved away is accepted.
@@ -153,6 +155,11 @@ impl Subject {
             (Planted::RecordSwallowed, Input::Fetched(_)) if self.every(7) => return None,
             (Planted::EndSwallowed, Input::Finished { .. }) if self.every(10) => return None,
             (Planted::PauseIgnored, Input::Paused { .. }) => return None,
+            (Planted::LateEndsBare, Input::Ends { ends, .. }) => {
+                for end in ends {
+                    end.offset = Offset(0);
+                }
+            }
             (Planted::MarkUnseen, Input::Fetched(fetched)) => fetched.mark = None,
             (Planted::LaneSplit, Input::Fetched(fetched)) if self.every(3) => {
                 fetched.key = fetched.key.map(|mut key| {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use gristmill_engine::{
     BreakerPolicy, Bytes, ClassPolicy, FailureClass, GuardPolicy, IdHash, Instant, KeyHash, Millis,
-    OnDead, OnExhausted, Order, PartitionId, Policy, SubscriptionId, TopicId, Verdict,
+    Offset, OnDead, OnExhausted, Order, PartitionId, Policy, SubscriptionId, TopicId, Verdict,
     WorkerPolicy,
 };
 
@@ -20,6 +20,9 @@ const REDRIVE_TOPICS: u32 = 100;
 /// of events without key by.
 pub(crate) const KEY_SHIFT: u32 = 110;
 
+/// The end of a topic of which that is not known yet.
+pub(crate) const UNKNOWN: Offset = Offset(u64::MAX);
+
 /// Moment at which every history begins.
 pub const DAWN: Instant = Instant(1_000_000);
 
@@ -30,11 +33,20 @@ pub struct Subscription {
     pub id: SubscriptionId,
     /// Source topics, then its own topic of redriven dead letters.
     pub topics: Vec<TopicId>,
+    /// Where its first topic ends is told only a while after all else, as it is of a topic that
+    /// others still forward to.
+    pub ends_late: bool,
     /// How it is treated.
     pub policy: Policy,
 }
 
 impl Subscription {
+    /// Where `topic` ends, as it is told at first.
+    #[must_use]
+    pub fn told_end(&self, topic: TopicId, end: Offset) -> Offset {
+        if self.ends_late && self.topics[0] == topic { UNKNOWN } else { end }
+    }
+
     /// The internal topic its redriven dead letters come through.
     #[must_use]
     pub fn redrive_topic(&self) -> TopicId {
@@ -281,7 +293,8 @@ fn subscription(random: &mut Random, id: SubscriptionId, sources: &[TopicId]) ->
     let stateful = id.0 == 0 || random.chance(300);
     let orders = [Order::Key, Order::Key, Order::Key, Order::Partition, Order::None];
     let order = random.pick(if stateful { &orders[..4] } else { &orders[..] });
-    Subscription { id, topics, policy: policy(random, order, stateful) }
+    let ends_late = random.chance(250);
+    Subscription { id, topics, ends_late, policy: policy(random, order, stateful) }
 }
 
 fn policy(random: &mut Random, order: Order, stateful: bool) -> Policy {

@@ -160,7 +160,6 @@ impl Worker {
         };
         self.parts.insert((subscription, partition), Part::new(binding, &assignment));
         self.inputs.push_back(Input::Assigned(Box::new(assignment)));
-        self.await_backlog(subscription);
         Ok(())
     }
 

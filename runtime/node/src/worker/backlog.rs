@@ -36,14 +36,22 @@ const UNKNOWN: Offset = Offset(u64::MAX);
 /// How far timers of an assignment wait for a topic that ends at `end`: for what was forwarded
 /// until they know how much that will be.
 pub(super) fn held_end(binding: &Binding, topic: TopicId, end: Offset) -> Offset {
-    let is_forwarded =
-        binding.forwards_to().is_some_and(|source| source.topic == topic) && holds(binding);
-    if is_forwarded { UNKNOWN } else { end }
+    let is_forwarded = binding.forwards_to().is_some_and(|source| source.topic == topic);
+    // Without state there are no timers.
+    if is_forwarded && binding.config.stateful() { UNKNOWN } else { end }
 }
 
-/// Whether there may be timers to be held.
-fn holds(binding: &Binding) -> bool {
-    binding.config.stateful()
+/// The subscription of which an input leaves open where a topic ends.
+pub(super) fn left_open(input: &Input) -> Option<SubscriptionId> {
+    if let Input::Assigned(assignment) = input {
+        let is_open = assignment.cursors.iter().any(|cursor| cursor.end == UNKNOWN);
+        return is_open.then_some(assignment.subscription);
+    }
+    let (Input::Resumed { subscription, ends } | Input::Probed { subscription, ends }) = input
+    else {
+        return None;
+    };
+    ends.iter().any(|end| end.offset == UNKNOWN).then_some(*subscription)
 }
 
 /// A watch over a backlog. It ends when this is dropped.
@@ -83,15 +91,12 @@ impl Worker {
         Ok(())
     }
 
-    /// Begins to wait until what the topics of a subscription hold now has been forwarded, for
-    /// all its partitions on this worker.
+    /// Finds out what [`left_open`] tells of: waits until what the topics of a subscription hold
+    /// now has been forwarded, for all its partitions on this worker.
     pub(super) fn await_backlog(&mut self, subscription: SubscriptionId) {
         let own = || self.parts.iter().filter(|((of, _), _)| *of == subscription);
         let Some((_, part)) = own().next() else { return };
         let binding = Arc::clone(&part.binding);
-        if binding.forwards_to().is_none() || !holds(&binding) {
-            return;
-        }
         let numbers: Vec<PartitionId> = own().map(|((_, number), _)| *number).collect();
         self.watches = self.watches.saturating_add(1);
         let (number, answer) = (self.watches, self.sender.clone());
@@ -123,6 +128,14 @@ impl Worker {
 /// What is still to be forwarded, by partition.
 type Left = BTreeMap<(TopicId, PartitionId), Offset>;
 
+/// What a look at a backlog has shown.
+enum Looked {
+    /// All has been forwarded, and ends there.
+    Forwarded(Vec<Position>),
+    /// This is left.
+    Left(Left),
+}
+
 /// Waits until all that the topics hold now has been forwarded. Where what was forwarded ends then.
 async fn forwarded(
     shared: Arc<Shared>,
@@ -138,8 +151,10 @@ async fn forwarded(
         let before = left.take();
         let looking = tokio::task::spawn_blocking(move || look(&shared, &bound, &own, before));
         match looking.await {
-            Ok((Some(ends), _)) => return ends,
-            Ok((None, still)) => left = still,
+            Ok(Ok(Looked::Forwarded(ends))) => return ends,
+            Ok(Ok(Looked::Left(still))) => left = Some(still),
+            Ok(Err(error)) => tracing::debug!(subscription = %binding.name, %error,
+                "look how far topics were forwarded"),
             Err(_panicked) => {}
         }
         if began.is_some_and(|began| began.elapsed() >= TOLD_AFTER) {
@@ -150,34 +165,28 @@ async fn forwarded(
     }
 }
 
-/// Looks once: where what was forwarded ends, or else what is left.
+/// Looks once, at what was left before or at all there is now.
 fn look(
     shared: &Shared,
     binding: &Binding,
     numbers: &[PartitionId],
     before: Option<Left>,
-) -> (Option<Vec<Position>>, Option<Left>) {
-    let looked = match before {
-        Some(left) => Ok(left),
-        None => reach(shared, binding),
+) -> Result<Looked, Failed> {
+    let mut left = match before {
+        Some(left) => left,
+        None => reach(shared, binding)?,
     };
-    let left = looked.and_then(|mut left| {
-        let finished = repartition::finished(shared, binding)?;
-        left.retain(|(topic, partition), end| {
-            let next = finished.get(&(*topic, *partition)).copied().unwrap_or_default();
-            // What was deleted is not waited for.
-            next < *end && shared.broker.topic_by_id(*topic).is_some()
-        });
-        Ok(left)
+    let finished = repartition::finished(shared, binding)?;
+    left.retain(|(topic, partition), end| {
+        let next = finished.get(&(*topic, *partition)).copied().unwrap_or_default();
+        // What was deleted is not waited for.
+        next < *end && shared.broker.topic_by_id(*topic).is_some()
     });
-    let ended = left.and_then(|left| {
-        let ends = if left.is_empty() { Some(ends(shared, binding, numbers)?) } else { None };
-        Ok((ends, Some(left)))
-    });
-    ended.unwrap_or_else(|error: Failed| {
-        tracing::debug!(subscription = %binding.name, %error, "look how far topics were forwarded");
-        (None, None)
-    })
+    if left.is_empty() {
+        Ok(Looked::Forwarded(ends(shared, binding, numbers)?))
+    } else {
+        Ok(Looked::Left(left))
+    }
 }
 
 /// How far the given topics of a subscription reach now.

@@ -221,7 +221,7 @@ impl Worker {
             }
             Command::Resume(subscription) => {
                 let ends = self.ends_of(subscription)?;
-                self.resume(subscription, ends)
+                self.feed(Input::Resumed { subscription, ends })
             }
             Command::Appended(grown) => {
                 self.note_growth(&grown);
@@ -268,6 +268,9 @@ impl Worker {
     /// Hands over the inputs that effects have queued.
     fn feed_pending(&mut self) -> Result<(), Error> {
         while let Some(input) = self.inputs.pop_front() {
+            if let Some(subscription) = backlog::left_open(&input) {
+                self.await_backlog(subscription);
+            }
             let now = self.shared.clock.now();
             let mut effects = std::mem::take(&mut self.effects);
             self.engine.step(now, input, &mut effects)?;

@@ -175,9 +175,10 @@ impl Worker {
                 self.readable.insert(cursor);
                 Ok(())
             }
-            Told::Ends(Ask::ToResume, subscription, ends) => self.resume(subscription, ends),
+            Told::Ends(Ask::ToResume, subscription, ends) => {
+                self.feed(Input::Resumed { subscription, ends })
+            }
             Told::Ends(Ask::ToProbe, subscription, ends) => {
-                self.await_backlog(subscription);
                 self.feed(Input::Probed { subscription, ends })
             }
             Told::Forwarded(subscription, watch, ends) => self.forwarded(subscription, watch, ends),
@@ -445,20 +446,9 @@ impl Worker {
             self.ask_for_ends(Ask::ToProbe, subscription);
         } else {
             let ends = self.ends_of(subscription)?;
-            self.await_backlog(subscription);
             self.inputs.push_back(Input::Probed { subscription, ends });
         }
         Ok(())
-    }
-
-    /// An operator resumes a subscription whose topics end there now.
-    pub(super) fn resume(
-        &mut self,
-        subscription: SubscriptionId,
-        ends: Vec<Position>,
-    ) -> Result<(), Error> {
-        self.await_backlog(subscription);
-        self.feed(Input::Resumed { subscription, ends })
     }
 
     /// Has it told where the topics of a subscription end: overdue timers wait for what lies

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gristmill_engine::{Effect, Input, Offset, TimerHash, TopicId};
 
 use super::{Checker, Fact, Home, Owners, Scene, ensure};
+use crate::script::UNKNOWN;
 use crate::topic::EventId;
 
 /// Watches overdue timers.
@@ -59,7 +60,9 @@ impl Backlog {
             }
             self.note(home, scene);
         }
-        let (Input::Resumed { subscription, ends } | Input::Probed { subscription, ends }) = input
+        let (Input::Resumed { subscription, ends }
+        | Input::Probed { subscription, ends }
+        | Input::Ends { subscription, ends }) = input
         else {
             return;
         };
@@ -67,7 +70,10 @@ impl Backlog {
             let home = (*subscription, end.partition);
             if self.owners.0.get(&home).is_some_and(|owner| owner.0 == worker) {
                 self.ends.insert((home, end.topic), end.offset);
-                self.note(home, scene);
+                // What comes due before a late end is told is not overdue by that.
+                if !matches!(input, Input::Ends { .. }) {
+                    self.note(home, scene);
+                }
             }
         }
     }
@@ -99,7 +105,8 @@ impl Backlog {
             }
             let read = self.read.get(&(home, *topic)).copied().unwrap_or_default();
             let next = scene.topics.log(*topic, home.1).read(read);
-            let reached = read >= *end || next.is_none_or(|(offset, _)| offset >= *end);
+            let is_read = read >= *end || next.is_none_or(|(offset, _)| offset >= *end);
+            let reached = *end < UNKNOWN && is_read;
             ensure(reached, || {
                 format!("{timer:?} of {home:?} fires with {topic:?} read to {read:?} of {end:?}")
             })?;

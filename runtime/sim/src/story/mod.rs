@@ -75,7 +75,8 @@ impl Story {
             topics.create(topic, 1);
         }
         let policy = Policy { jitter_permille: 0, breaker: None, guard: None, ..Policy::default() };
-        let billing = Subscription { id: HOME.0, topics: vec![TopicId(0), TopicId(1)], policy };
+        let topics_read = vec![TopicId(0), TopicId(1)];
+        let billing = Subscription { id: HOME.0, topics: topics_read, ends_late: false, policy };
         Self {
             script: Script {
                 seed: 0,

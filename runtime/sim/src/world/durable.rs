@@ -164,8 +164,12 @@ impl Durable {
         topics: &Topics,
     ) -> Assignment {
         let (subscription, partition) = home;
-        let sources = &script.subscription(subscription).topics;
-        let cursors = sources.iter().map(|topic| self.cursor(home, *topic, topics)).collect();
+        let reader = script.subscription(subscription);
+        let cursor = |topic: &TopicId| {
+            let cursor = self.cursor(home, *topic, topics);
+            Cursor { end: reader.told_end(*topic, cursor.end), ..cursor }
+        };
+        let cursors = reader.topics.iter().map(cursor).collect();
         let timers = self.timers.get(&home).map(|t| t.values().copied().collect());
         Assignment {
             subscription,

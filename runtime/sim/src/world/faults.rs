@@ -104,8 +104,15 @@ impl World {
 
     pub(super) fn resume(&mut self, subscription: SubscriptionId) -> Result<(), Failure> {
         self.paused.remove(&subscription);
-        let ends = self.ends(subscription);
+        let ends = self.told_ends(subscription);
         self.tell_all(&Input::Resumed { subscription, ends })
+    }
+
+    /// Where the topics of a subscription end, as far as it is told at once.
+    pub(super) fn told_ends(&self, subscription: SubscriptionId) -> Vec<Position> {
+        let reader = self.script.subscription(subscription);
+        let told = |at: Position| Position { offset: reader.told_end(at.topic, at.offset), ..at };
+        self.ends(subscription).into_iter().map(told).collect()
     }
 
     /// Where the topics of a subscription end.

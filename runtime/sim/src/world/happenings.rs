@@ -17,6 +17,9 @@ use crate::world::durable::{Batch, Home, Item};
 /// Longest time a driver takes from one read to the next, in milliseconds.
 const POLL_MS: u64 = 4;
 
+/// Longest time until it is known where a topic ends, in milliseconds.
+const ENDS_MS: u64 = 400;
+
 /// Something that will happen. `life` tells a worker's life: what was meant for an older one is
 /// dropped.
 #[derive(Debug, Clone)]
@@ -41,6 +44,8 @@ pub(super) enum Happening {
     Straggle { worker: usize, life: u64, fetched: Box<Fetched> },
     /// A worker is told where the topics of a subscription end.
     Probe { worker: usize, life: u64, subscription: SubscriptionId },
+    /// A worker is told where those topics end of which that was not known.
+    Ends { worker: usize, life: u64, subscription: SubscriptionId },
     /// An operator resumes a subscription.
     Resume(SubscriptionId),
     /// Storage has room again.
@@ -79,11 +84,34 @@ impl World {
                 self.tell(worker, life, Input::Fetched(*fetched))
             }
             Happening::Probe { worker, life, subscription } => {
-                let ends = self.ends(subscription);
+                let ends = self.told_ends(subscription);
                 self.tell(worker, life, Input::Probed { subscription, ends })
+            }
+            Happening::Ends { worker, life, subscription } => {
+                let late = self.script.subscription(subscription).topics[0];
+                let mut ends = self.ends(subscription);
+                ends.retain(|end| end.topic == late);
+                self.tell(worker, life, Input::Ends { subscription, ends })
             }
             Happening::Resume(subscription) => self.resume(subscription),
             Happening::Room => self.room(),
+        }
+    }
+
+    /// Has a worker be told of ends that an input left open.
+    pub(super) fn tell_ends_later(&mut self, worker: usize, input: &Input) {
+        let subscription = if let Input::Assigned(assignment) = input {
+            assignment.subscription
+        } else if let Input::Resumed { subscription, .. } | Input::Probed { subscription, .. } =
+            input
+        {
+            *subscription
+        } else {
+            return;
+        };
+        if self.script.subscription(subscription).ends_late {
+            let life = self.drivers[worker].life;
+            self.after(ENDS_MS, Happening::Ends { worker, life, subscription });
         }
     }
 

@@ -209,6 +209,7 @@ impl World {
         if let Input::Assigned(assignment) = &input {
             self.drivers[worker].assign(assignment, &self.durable);
         }
+        self.tell_ends_later(worker, &input);
         let mut effects = Vec::new();
         self.drivers[worker]
             .subject

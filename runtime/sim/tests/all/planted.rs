@@ -36,6 +36,7 @@ const BUGS: &[(Planted, &str, u64)] = &[
     (Planted::CancelIgnored, "timers", 50),
     (Planted::TimerKept, "timers", 20),
     (Planted::HoldIgnored, "backlog", 300),
+    (Planted::LateEndsBare, "backlog", 300),
     (Planted::UpgradeEarly, "upgrade", 100),
     (Planted::StaleAccepted, "generations", 100),
     (Planted::AbortKept, "state", 50),

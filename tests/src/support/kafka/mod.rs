@@ -21,7 +21,7 @@ pub use self::broker::Broker;
 use self::broker::{Doors, Place, Purpose};
 pub use self::certificates::{Authority, Issued};
 pub use self::guarded::{Guarded, Right};
-pub use self::operate::{Lag, shared};
+pub use self::operate::Lag;
 pub use self::records::Producer;
 use super::component;
 

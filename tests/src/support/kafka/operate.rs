@@ -1,33 +1,14 @@
 //! Asks and changes a cluster by Kafka's own tools, as its operator would: groups, transactions,
-//! topics. Owns the broker that tests share which do not disturb it.
+//! topics.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use anyhow::{Context, Result};
 
 use super::{Cluster, tools};
 
-/// Ten times as often as by default, brokers look for transactions that have timed out.
-const LOOK: (&str, &str) = ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "1000");
 const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
-
-/// One broker for all tests that run now and do not disturb it; it ends with the last of them.
-///
-/// # Errors
-///
-/// When it does not start.
-pub fn shared() -> Result<Arc<Cluster>> {
-    static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(cluster) = shared.upgrade() {
-        return Ok(cluster);
-    }
-    let cluster = Arc::new(Cluster::start_with(1, &[LOOK])?);
-    *shared = Arc::downgrade(&cluster);
-    Ok(cluster)
-}
 
 /// What a group has committed of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +17,6 @@ pub struct Lag {
     pub committed: Option<u64>,
     /// Where the partition ends.
     pub end: u64,
-    /// The member that holds it, where one does.
-    pub member: Option<String>,
 }
 
 impl Lag {
@@ -71,12 +50,9 @@ impl Cluster {
         for line in said.lines() {
             // GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG CONSUMER-ID HOST CLIENT-ID
             let words: Vec<&str> = line.split_whitespace().collect();
-            let [group, topic, partition, committed, end, _lag, member, ..] = words[..] else {
-                continue;
-            };
+            let [group, topic, partition, committed, end, ..] = words[..] else { continue };
             let (Ok(partition), Ok(end)) = (partition.parse(), end.parse()) else { continue };
-            let member = Some(member).filter(|member| *member != "-").map(str::to_owned);
-            let lag = Lag { committed: committed.parse().ok(), end, member };
+            let lag = Lag { committed: committed.parse().ok(), end };
             lags.insert((group.to_owned(), topic.to_owned(), partition), lag);
         }
         Ok(lags)

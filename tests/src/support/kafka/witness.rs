@@ -17,6 +17,10 @@ use super::{Cluster, libs};
 use crate::support::client::Stored;
 use crate::support::component;
 
+/// Ten times as often as by default, the broker that tests share looks for transactions that have
+/// timed out.
+const ABORTS: (&str, &str) =
+    ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "1000");
 /// Time between two looks at a condition. Each costs the broker a few requests.
 const LOOK: Duration = Duration::from_millis(50);
 /// A transaction that is open for longer than this is not going to end.
@@ -97,7 +101,7 @@ impl Ground {
         if let Some(ground) = shared.upgrade() {
             return Ok(ground);
         }
-        let ground = Arc::new(Self::start()?);
+        let ground = Arc::new(Self::of(Cluster::start_with(1, &[ABORTS])?)?);
         *shared = Arc::downgrade(&ground);
         Ok(ground)
     }

@@ -6,6 +6,7 @@ mod absent;
 mod command_line;
 mod example;
 mod kills;
+mod rebinding;
 mod scene;
 mod sharing;
 mod stops;

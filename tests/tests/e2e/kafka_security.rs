@@ -3,5 +3,6 @@
 
 mod admitted;
 mod denied;
+mod forwarded;
 mod refused;
 mod scene;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use gristmill_tests::support::client::Client;
 use gristmill_tests::support::kafka::Cluster;
-use gristmill_tests::support::{kafka, wait};
+use gristmill_tests::support::kafka::witness::Ground;
+use gristmill_tests::support::wait;
 
 use super::scene::{PATIENCE, PUPPETS, SOURCES, Scene, complaints};
 
@@ -49,40 +50,41 @@ fn error_of(client: &Client) -> Result<String> {
 
 #[test]
 fn a_topic_deleted_under_a_host_holds_up_no_other_and_is_read_anew() -> Result<()> {
-    let cluster = kafka::shared()?;
-    let scene = Scene::new(&cluster, "deleted", "");
+    let ground = Ground::shared()?;
+    let cluster = ground.cluster();
+    let scene = Scene::new(cluster, "deleted", "");
     let home = scene.puppets()?;
     let mut host = home.start(&[])?;
     let client = host.must_be_ready()?;
     let [kept, gone] = SOURCES;
-    tell(&cluster, &scene, kept, 1_000)?;
-    tell(&cluster, &scene, gone, 2_000)?;
-    handled(&cluster, &scene, 1_000)?;
-    handled(&cluster, &scene, 2_000)?;
+    tell(cluster, &scene, kept, 1_000)?;
+    tell(cluster, &scene, gone, 2_000)?;
+    handled(cluster, &scene, 1_000)?;
+    handled(cluster, &scene, 2_000)?;
 
     // What is under way in it may be handled or not, but not twice.
-    tell(&cluster, &scene, gone, 3_000)?;
+    tell(cluster, &scene, gone, 3_000)?;
     cluster.delete_topic(&scene.topic(gone))?;
-    tell(&cluster, &scene, kept, 4_000)?;
-    handled(&cluster, &scene, 4_000)?;
+    tell(cluster, &scene, kept, 4_000)?;
+    handled(cluster, &scene, 4_000)?;
     let told = wait::until(PATIENCE, || Ok(error_of(&client)?.contains("E0120").then_some(())))?;
     told.with_context(|| format!("nobody is told: {:?}\n{}", error_of(&client), host.tail()))?;
-    tell(&cluster, &scene, kept, 5_000)?;
-    handled(&cluster, &scene, 5_000)?;
+    tell(cluster, &scene, kept, 5_000)?;
+    handled(cluster, &scene, 5_000)?;
     // Those who watch go on seeing the rest.
     let of_kept = format!("topic=\"{}\"", scene.topic(kept));
     ensure!(client.get("/metrics")?.contains(&of_kept), "no metrics of what is left");
     ensure!(client.subscriptions()?.len() == PUPPETS.len(), "{:?}", client.subscriptions()?);
 
     cluster.create_topic(&scene.topic(gone), 4, &[])?;
-    tell(&cluster, &scene, gone, 6_000)?;
-    tell(&cluster, &scene, kept, 7_000)?;
-    handled(&cluster, &scene, 6_000)?;
-    handled(&cluster, &scene, 7_000)?;
+    tell(cluster, &scene, gone, 6_000)?;
+    tell(cluster, &scene, kept, 7_000)?;
+    handled(cluster, &scene, 6_000)?;
+    handled(cluster, &scene, 7_000)?;
     ensure!(error_of(&client)?.is_empty(), "{}", error_of(&client)?);
     host.stop()?;
 
-    let times = emitted(&cluster, &scene)?;
+    let times = emitted(cluster, &scene)?;
     let more: Vec<_> = times.iter().filter(|(_, times)| **times > PUPPETS.len()).collect();
     ensure!(more.is_empty(), "handled again: {more:?}");
     let strays = complaints(&home, &["E0451", "E0606"]);

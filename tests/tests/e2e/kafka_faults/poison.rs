@@ -7,7 +7,8 @@ use anyhow::{Context, Result, ensure};
 use gristmill_tests::chaos::check::Kind;
 use gristmill_tests::chaos::input::Event;
 use gristmill_tests::support::client::Stored;
-use gristmill_tests::support::{kafka, wait};
+use gristmill_tests::support::kafka::witness::Ground;
+use gristmill_tests::support::wait;
 
 use super::scene::{PATIENCE, SUBSCRIPTIONS, Scene, Story};
 
@@ -36,12 +37,13 @@ fn stuck(number: u32) -> Event {
 
 #[test]
 fn a_poisoned_key_holds_up_itself_alone() -> Result<()> {
-    let cluster = kafka::shared()?;
-    let scene = Scene::new(&cluster, "poisoned", "");
+    let ground = Ground::shared()?;
+    let cluster = ground.cluster();
+    let scene = Scene::new(cluster, "poisoned", "");
     let home = Scene::home_with(&scene.config(), &scene.manifest(ENDLESS))?;
     let mut host = home.start(&[])?;
     let client = host.must_be_ready()?;
-    let mut story = Story::begin(&cluster, &scene)?;
+    let mut story = Story::begin(cluster, &scene)?;
     for number in 0..10 {
         story.tell_one("orders", stuck(number))?;
     }
@@ -49,7 +51,7 @@ fn a_poisoned_key_holds_up_itself_alone() -> Result<()> {
     story.tell_one("orders", stuck(10))?;
     let told = story.end()?;
     // The offsets advance over what waits: its lane is parked, in each subscription.
-    let level = wait::until(PATIENCE, || Ok(scene.is_level(&cluster)?.then_some(())))?;
+    let level = wait::until(PATIENCE, || Ok(scene.is_level(cluster)?.then_some(())))?;
     level.with_context(|| format!("offsets do not advance:\n{}", host.tail()))?;
     // Others that failed at first may still wait for their next attempt.
     let parked = || -> Result<Vec<u64>> {
@@ -67,7 +69,7 @@ fn a_poisoned_key_holds_up_itself_alone() -> Result<()> {
     }
 
     home.put("tally.toml", scene.manifest(ENDING).as_bytes())?;
-    let violations = scene.judge(&cluster, vec![(&home, host)], told, &[])?;
+    let violations = scene.judge(cluster, vec![(&home, host)], told, &[])?;
     // Nobody rejected it, so the checker does not know why it is dead: once in each subscription.
     let wanted = |text: &str| {
         text == "stuck-0 is a dead letter (retryable)" || text == "stuck-0 has no effect"

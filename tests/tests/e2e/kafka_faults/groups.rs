@@ -9,23 +9,26 @@ use anyhow::{Context, Result, ensure};
 use gristmill_tests::support::client::Client;
 use gristmill_tests::support::component::{binary, guest, root};
 use gristmill_tests::support::home::Home;
-use gristmill_tests::support::{kafka, wait};
+use gristmill_tests::support::kafka::Cluster;
+use gristmill_tests::support::kafka::witness::Ground;
+use gristmill_tests::support::wait;
 use serde_json::{Value, json};
 
 use super::scene::{PATIENCE, SUBSCRIPTIONS, Scene, Story, complaints, wait_done};
 
 #[test]
 fn a_group_reset_by_its_own_tool_does_everything_again_and_once() -> Result<()> {
-    let cluster = kafka::shared()?;
-    let scene = Scene::new(&cluster, "reset", "");
+    let ground = Ground::shared()?;
+    let cluster = ground.cluster();
+    let scene = Scene::new(cluster, "reset", "");
     let home = scene.home()?;
     let mut host = home.start(&[])?;
     host.must_be_ready()?;
-    let mut story = Story::begin(&cluster, &scene)?;
+    let mut story = Story::begin(cluster, &scene)?;
     story.tell(1_500)?;
     let told = story.end()?;
     // The first time: everything once.
-    scene.finish(&cluster, vec![(&home, host)], told.clone(), &[])?;
+    scene.finish(cluster, vec![(&home, host)], told.clone(), &[])?;
 
     let [reset, _other] = scene.groups();
     for topic in told.keys() {
@@ -33,7 +36,7 @@ fn a_group_reset_by_its_own_tool_does_everything_again_and_once() -> Result<()> 
     }
     let mut host = home.start(&[])?;
     host.must_be_ready()?;
-    scene.settle(&cluster, &[&home])?;
+    scene.settle(cluster, &[&home])?;
     host.stop()?;
     let strays = complaints(&home, &[]);
     ensure!(strays.is_empty(), "{strays:?}");
@@ -66,12 +69,13 @@ fn a_group_reset_by_its_own_tool_does_everything_again_and_once() -> Result<()> 
 
 #[test]
 fn of_two_hosts_with_one_identity_one_ends_and_says_why() -> Result<()> {
-    let cluster = kafka::shared()?;
-    let scene = Scene::new(&cluster, "twins", "");
+    let ground = Ground::shared()?;
+    let cluster = ground.cluster();
+    let scene = Scene::new(cluster, "twins", "");
     let (home, twin) = (scene.home()?, scene.home()?);
     let mut host = home.start(&[])?;
     let client = host.must_be_ready()?;
-    let mut story = Story::begin(&cluster, &scene)?;
+    let mut story = Story::begin(cluster, &scene)?;
     story.tell(500)?;
     wait_done(&client, 500)?;
     host.stop()?;
@@ -98,7 +102,7 @@ fn of_two_hosts_with_one_identity_one_ends_and_says_why() -> Result<()> {
     host.must_be_ready()?;
     let told = story.end()?;
     let allowed = ["E0613", "fenced", "an old epoch"];
-    scene.finish(&cluster, vec![(&home, host)], told, &allowed)
+    scene.finish(cluster, vec![(&home, host)], told, &allowed)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -159,7 +163,7 @@ fn timers(client: &Client) -> Result<u64> {
 #[test]
 fn a_payment_in_the_backlog_is_read_before_its_reservation_expires() -> Result<()> {
     const SEATS: u32 = 40;
-    let cluster = kafka::shared()?;
+    let cluster = Cluster::start(1)?;
     let home = ticketing(&cluster.bootstrap())?;
     let mut host = home.start(&[])?;
     let client = host.must_be_ready()?;
@@ -207,12 +211,13 @@ fn a_payment_in_the_backlog_is_read_before_its_reservation_expires() -> Result<(
 
 #[test]
 fn events_that_arrive_while_numbers_move_are_all_read() -> Result<()> {
-    let cluster = kafka::shared()?;
-    let scene = Scene::new(&cluster, "moved", "");
+    let ground = Ground::shared()?;
+    let cluster = ground.cluster();
+    let scene = Scene::new(cluster, "moved", "");
     let (home, other_home) = (scene.home()?, scene.home()?);
     let mut host = home.start(&[])?;
     let client = host.must_be_ready()?;
-    let mut story = Story::begin(&cluster, &scene)?;
+    let mut story = Story::begin(cluster, &scene)?;
     story.during(|| {
         wait_done(&client, 500).with_context(|| format!("the first:\n{}", host.tail()))?;
         for _ in 0..2 {
@@ -225,5 +230,5 @@ fn events_that_arrive_while_numbers_move_are_all_read() -> Result<()> {
         wait_done(&client, 200).with_context(|| format!("the first:\n{}", host.tail()))
     })?;
     let told = story.end()?;
-    scene.finish(&cluster, vec![(&home, host)], told, &[])
+    scene.finish(cluster, vec![(&home, host)], told, &[])
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use gristmill_tests::support::client::Stored;
-use gristmill_tests::support::{kafka, wait};
+use gristmill_tests::support::kafka::witness::Ground;
+use gristmill_tests::support::wait;
 
 use super::scene::{PATIENCE, PUPPETS, SOURCES, Scene, complaints};
 
@@ -26,8 +27,9 @@ fn is_large(number: usize) -> bool {
 
 #[test]
 fn what_no_topic_takes_becomes_a_dead_letter_and_others_go_on() -> Result<()> {
-    let cluster = kafka::shared()?;
-    let scene = Scene::new(&cluster, "oversized", "");
+    let ground = Ground::shared()?;
+    let cluster = ground.cluster();
+    let scene = Scene::new(cluster, "oversized", "");
     let home = scene.puppets()?;
     let mut host = home.start(&[])?;
     host.must_be_ready()?;
@@ -42,7 +44,7 @@ fn what_no_topic_takes_becomes_a_dead_letter_and_others_go_on() -> Result<()> {
         let records = keys.iter().enumerate().map(|(number, key)| (&**key, script(&out, number)));
         cluster.produce(&scene.topic(source), records)?;
     }
-    let level = wait::until(PATIENCE, || Ok(scene.puppets_are_level(&cluster)?.then_some(())))?;
+    let level = wait::until(PATIENCE, || Ok(scene.puppets_are_level(cluster)?.then_some(())))?;
     level.with_context(|| format!("not at rest:\n{}", host.tail()))?;
     host.stop()?;
     check_emissions(&cluster.topic(&scene.topic("out"))?)?;

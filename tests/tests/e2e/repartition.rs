@@ -2,9 +2,12 @@
 //! the same, in order, on the embedded store and on Kafka alike.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use gristmill_engine::PartitionId;
+use gristmill_store::{Settings, Store};
 use gristmill_tests::support::client::{Client, Stored, Subscription};
 use gristmill_tests::support::component::{binary, guest};
 use gristmill_tests::support::home::{Home, Process};
@@ -24,16 +27,23 @@ struct Ground {
     cluster: Option<Cluster>,
 }
 
-/// Runs a story on the embedded store, and then on Kafka.
-fn on_both(name: &str, story: impl Fn(&Ground) -> Result<()>) -> Result<()> {
+/// The embedded store of a host of this name.
+fn embedded(name: &str) -> Ground {
     let [one, other] =
         TOPICS.map(|(topic, count)| format!("[topics.{topic}]\npartitions = {count}\n"));
     let config = format!(
         "name = \"{name}\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\nworkers = 2\n\
-         [storage]\nreserve = \"64MiB\"\n[topics.out]\npartitions = 2\n{one}{other}"
+         [storage]\nreserve = \"64MiB\"\n[topics.out]\npartitions = 2\n\
+         [topics.answers]\npartitions = 2\n{one}{other}"
     );
-    let ground = Ground { config: config.clone(), cluster: None };
+    Ground { config, cluster: None }
+}
+
+/// Runs a story on the embedded store, and then on Kafka.
+fn on_both(name: &str, story: impl Fn(&Ground) -> Result<()>) -> Result<()> {
+    let ground = embedded(name);
     story(&ground).context("on the embedded store")?;
+    let config = ground.config;
     let cluster = Cluster::start(1)?;
     let brokers = cluster.bootstrap();
     let config = format!(
@@ -193,6 +203,80 @@ fn dead_letters_say_where_events_came_from(client: &Client, host: &Process) -> R
     client.send("/api/v1/dlq/tally/redrive", &json!({}))?;
     letters(2)?;
     settle(client, host)
+}
+
+#[test]
+fn the_embedded_store_removes_what_was_forwarded_and_handled() -> Result<()> {
+    const REMOVED: &str = "removed forwarded events that were handled";
+    let home = home(&embedded("removing"), "repartition = 6")?;
+    let mut host = home.start(&[("GRISTMILL_LOG", "info,gristmill_node=debug".to_owned())])?;
+    let client = host.must_be_ready()?;
+    let removals = || -> Result<usize> {
+        Ok(fs::read_to_string(home.log())?.lines().filter(|line| line.contains(REMOVED)).count())
+    };
+    publish_rounds(&client, 0..10)?;
+    settle(&client, &host)?;
+    let seen = wait::until(PATIENCE, || Ok((removals()? >= 2).then_some(())))?;
+    seen.with_context(|| format!("what was handled stays:\n{}", host.tail()))?;
+    host.stop()?;
+    let path = home.path().join("data/store");
+    let store = Store::open(Settings::new(path))?;
+    for (name, count) in [("tally", 6), ("other", 5)] {
+        let name = format!("__repartition.{name}");
+        let topic = store.topics().into_iter().find(|topic| *topic.name == name);
+        let topic = topic.with_context(|| format!("no topic {name}"))?;
+        ensure!(topic.partitions == count, "{topic:?}");
+        let mut removed = 0;
+        for number in 0..count {
+            let bounds = store.bounds(topic.id, PartitionId(number))?;
+            removed += bounds.start.0;
+            ensure!(bounds.end.0 == 0 || bounds.start.0 > 0, "{name}/{number}: {bounds:?}");
+        }
+        ensure!(removed > 0, "{name} never had anything");
+    }
+    Ok(())
+}
+
+/// Where no state lies by key, events without one take turns, each handled once all the same.
+#[test]
+fn events_without_a_key_are_forwarded_where_no_state_lies_by_it() -> Result<()> {
+    on_both("keyless", |ground| {
+        let home = Home::new(&binary("debug"), &ground.config)?;
+        let one = |name: &str, partitions: u32| {
+            format!(
+                "[[subscription]]\nname = \"{name}\"\ntopics = [\"in\", \"more\"]\n\
+                 envelope = \"raw\"\nrepartition = {partitions}\n\
+                 [subscription.grants]\nemit = [\"answers\"]\n"
+            )
+        };
+        let manifest = format!("[plugin]\nname = \"puppet\"\n{}{}", one("few", 2), one("many", 5));
+        home.put("puppet.toml", manifest.as_bytes())?;
+        home.put("puppet.wasm", &guest("puppet")?)?;
+        let (host, client) = start(&home)?;
+        for number in 0..60 {
+            let (topic, _) = TOPICS[number % 2];
+            let key = if number % 3 == 0 { format!("?key=k{number}") } else { String::new() };
+            client.send_text(&format!("/topics/{topic}{key}"), "echo")?;
+        }
+        settle(&client, &host)?;
+        let mut sent = Vec::new();
+        for (topic, _) in TOPICS {
+            let records = client.topic(topic)?.concat();
+            ensure!(records.iter().any(|it| it.key.is_none()), "all of {topic} have keys");
+            sent.extend(records.iter().map(|it| format!("{topic}/{}/{}", it.partition, it.offset)));
+        }
+        sent.sort();
+        ensure!(sent.len() == 60, "{} events", sent.len());
+        for subscription in ["few", "many"] {
+            let source = format!("/keyless/{subscription}");
+            let answers = client.topic("answers")?.concat();
+            let own = answers.iter().filter(|it| it.header("ce_source") == Some(&*source));
+            let mut causes: Vec<_> = own.filter_map(|it| it.header("ce_causationid")).collect();
+            causes.sort_unstable();
+            ensure!(causes == sent, "{subscription} handled {causes:?} of {sent:?}");
+        }
+        host.stop()
+    })
 }
 
 /// How long after their events timers come due: long enough to stop what would run them.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use gristmill_tests::support::client::Stored;
-use gristmill_tests::support::{kafka, wait};
+use gristmill_tests::support::kafka::witness::Ground;
+use gristmill_tests::support::wait;
 
 use super::scene::{PATIENCE, PUPPETS, SOURCES, Scene, complaints, wait_done};
 
@@ -15,8 +16,9 @@ const KILLS: usize = 3;
 
 #[test]
 fn at_least_once_loses_nothing_and_repeats_under_the_same_id() -> Result<()> {
-    let cluster = kafka::shared()?;
-    let scene = Scene::new(&cluster, "repeats", "guarantee = \"at-least-once\"");
+    let ground = Ground::shared()?;
+    let cluster = ground.cluster();
+    let scene = Scene::new(cluster, "repeats", "guarantee = \"at-least-once\"");
     let home = scene.puppets()?;
     let mut host = home.start(&[])?;
     host.must_be_ready()?;
@@ -30,10 +32,10 @@ fn at_least_once_loses_nothing_and_repeats_under_the_same_id() -> Result<()> {
     for _ in 0..KILLS {
         wait_done(&host.must_be_ready()?, 1_000)?;
         host.kill()?;
-        ensure!(!scene.puppets_are_level(&cluster)?, "a kill came too late");
+        ensure!(!scene.puppets_are_level(cluster)?, "a kill came too late");
         host = home.start(&[])?;
     }
-    let level = wait::until(PATIENCE, || Ok(scene.puppets_are_level(&cluster)?.then_some(())))?;
+    let level = wait::until(PATIENCE, || Ok(scene.puppets_are_level(cluster)?.then_some(())))?;
     level.with_context(|| format!("not at rest:\n{}", host.tail()))?;
     host.stop()?;
     ensure!(cluster.transactions(&format!("{}.", scene.name))?.is_empty(), "a transaction");

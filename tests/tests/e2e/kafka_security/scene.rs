@@ -37,16 +37,28 @@ type Counted = BTreeMap<(String, String), usize>;
 pub(super) struct Scene {
     pub(super) guarded: Arc<Guarded>,
     name: &'static str,
+    /// Its subscriptions have a number of partitions of their own.
+    forwards: bool,
 }
 
 impl Scene {
     /// One whose host never ran, and which has topics where it emits to.
     pub(super) fn new(name: &'static str) -> Result<Self> {
-        let scene = Self { guarded: Guarded::shared()?, name };
+        let scene = Self { guarded: Guarded::shared()?, name, forwards: false };
         for topic in [ANSWERS.to_owned(), scene.topic("forbidden")] {
             scene.guarded.ground().make(&topic, PARTITIONS)?;
         }
         Ok(scene)
+    }
+
+    /// The same, where events are forwarded to other partitions before they are handled.
+    pub(super) fn forwarding(name: &'static str) -> Result<Self> {
+        Ok(Self { forwards: true, ..Self::new(name)? })
+    }
+
+    /// The topics that its events are forwarded to.
+    pub(super) fn forwarded(&self) -> [String; 2] {
+        SUBSCRIPTIONS.map(|it| format!("__repartition.{}.{it}", self.name))
     }
 
     /// The topic of that name among those of this scene.
@@ -60,7 +72,9 @@ impl Scene {
         let name = self.name;
         let sources = SOURCES.map(|source| self.topic(source));
         let letters = sources.each_ref().map(|source| format!("{source}.*"));
-        let own = ["changelog", "redrive"].map(|kind| format!("__{kind}.{name}.*"));
+        let mut own = vec!["changelog", "redrive"];
+        own.extend(self.forwards.then_some("repartition"));
+        let own = own.into_iter().map(|kind| format!("__{kind}.{name}.*"));
         let all = sources.into_iter().chain(letters).chain(own);
         let topic = |name| Right {
             kind: "TOPIC",
@@ -104,12 +118,13 @@ impl Scene {
     fn manifest(&self) -> Result<String> {
         let sources = SOURCES.map(|source| format!("\"{}\"", self.topic(source))).join(", ");
         let forbidden = self.topic("forbidden");
+        let forwards = if self.forwards { "repartition = 3\n" } else { "" };
         let mut manifest = "[plugin]\nname = \"puppet\"\n".to_owned();
         for name in SUBSCRIPTIONS {
             write!(
                 manifest,
                 "\n[[subscription]]\nname = \"{name}\"\ntopics = [{sources}]\nenvelope = \"raw\"\n\
-                 \n[subscription.grants]\nemit = [\"{ANSWERS}\", \"{forbidden}\"]\n"
+                 {forwards}\n[subscription.grants]\nemit = [\"{ANSWERS}\", \"{forbidden}\"]\n"
             )?;
         }
         Ok(manifest)
