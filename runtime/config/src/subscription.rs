@@ -34,6 +34,8 @@ pub struct SubscriptionConfig {
     pub repartition: Option<u32>,
     /// Where events go that were given up on.
     pub dead_letter: DeadLetter,
+    /// Topic that takes events while the breaker is open.
+    pub fallback: Option<String>,
     /// Policy of the engine; see [`SubscriptionConfig::policy`].
     pub(crate) policy: Policy,
     /// Where its parts stand, for problems found across documents.
@@ -63,7 +65,7 @@ impl SubscriptionConfig {
     }
 
     /// Whether it reads `topic`: one that is named, or that an expression matches and that does
-    /// not hold its own dead letters.
+    /// not hold what it gave up on or passed on itself.
     pub fn reads(&self, topic: &str) -> bool {
         let selected = |one: &TopicSelector| {
             one.selects(topic) && (one.name().is_some() || !self.fills(topic))
@@ -71,13 +73,14 @@ impl SubscriptionConfig {
         self.topics.iter().any(selected)
     }
 
-    /// Whether dead letters of some topic of it would go to `topic`.
+    /// Whether dead letters of some topic of it would go to `topic`, or events fall back there.
     fn fills(&self, topic: &str) -> bool {
-        match &self.dead_letter {
+        let has_letters = match &self.dead_letter {
             DeadLetter::Default => topic.ends_with(&self.dead_letter_suffix()),
             DeadLetter::Topic(own) => own == topic,
             DeadLetter::None => false,
-        }
+        };
+        has_letters || self.fallback.as_deref() == Some(topic)
     }
 
     fn dead_letter_suffix(&self) -> String {

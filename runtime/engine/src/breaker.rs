@@ -74,8 +74,9 @@ impl Breaker {
         }
     }
 
-    /// Whether due timers wait outside of their lanes: what is read meanwhile may cancel them.
-    pub(crate) fn holds_timers(&self) -> bool {
+    /// Whether nothing is attempted. Due timers wait outside of their lanes: what is read
+    /// meanwhile may cancel them.
+    pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_) | State::Waiting)
     }
 
@@ -148,6 +149,17 @@ impl Breaker {
 }
 
 impl Desk {
+    /// Whether records go elsewhere instead of being attempted.
+    pub(crate) fn falls_back(&self) -> bool {
+        self.breaker.is_open() && self.policy.breaker.is_some_and(|policy| policy.falls_back)
+    }
+
+    /// Lanes that could not fall back have their turn.
+    fn release_held(&mut self) {
+        let held = core::mem::take(&mut self.held);
+        self.ready.extend(held);
+    }
+
     /// Whether an attempt is made to find out: its failure says nothing about its event.
     pub(crate) fn is_probe(&self, attempt: AttemptId) -> bool {
         matches!(&self.breaker.state, State::Probing { running, .. } if running.contains(&attempt))
@@ -200,6 +212,7 @@ impl Engine {
             return Ok(());
         }
         *state = State::Probing { round: 1, running: BTreeSet::new(), passed: 0 };
+        self.known(id)?.desk.release_held();
         let circuit = Circuit::HalfOpen;
         effects.push(Effect::Observe(Observation::Breaker { subscription: id, circuit }));
         self.hold_until(id, ends);
@@ -211,6 +224,7 @@ impl Engine {
     pub(crate) fn revise_breaker(&mut self, id: SubscriptionId, effects: &mut Vec<Effect>) {
         let Some(found) = self.subscriptions.get_mut(&id) else { return };
         let desk = &mut found.desk;
+        desk.release_held();
         if desk.policy.breaker.is_some() || desk.breaker.state == State::Closed {
             return;
         }

@@ -111,8 +111,24 @@ impl Partition {
                 self.advance(scope, key);
             }
             (Claim::Granted, Some(Err(class))) => self.give_up(scope, key, class),
+            (Claim::Granted, None) if scope.desk.falls_back() => self.fall_back(scope, key),
             (Claim::Granted, None) => self.invoke(scope, key),
         }
+    }
+
+    /// The breaker is open: a record goes elsewhere. A timer, which is no record, and what has its
+    /// place in parking wait for the breaker, and what is behind them with them.
+    fn fall_back(&mut self, scope: &mut Scope<'_>, key: KeyHash) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let Some((head, parked)) = lane.head() else { return };
+        if parked.is_some() || matches!(head.origin, EventRef::Timer { .. }) {
+            lane.state = State::Ready;
+            scope.desk.held.push((self.book.place.1, key));
+            return;
+        }
+        let size = head.size;
+        self.settle_head(scope, key, Ending { outcome: Terminal::FellBack, size });
+        self.advance(scope, key);
     }
 
     /// Takes all timers out of a lane that have not run yet: were the later ones left, they would

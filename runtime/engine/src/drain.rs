@@ -33,7 +33,7 @@ impl Engine {
         self.visit(now, effects, place, |partition, scope| {
             partition.book.is_revoking = true;
             partition.book.revoke_due = Some(deadline);
-            scope.desk.ready.retain(|(of, _)| *of != place.1);
+            scope.desk.forget(place.1);
             scope.worker.revoking.insert(place);
             scope.worker.alarms.insert((deadline, Alarm::Revoke(place)));
             partition.watch_timers(scope);

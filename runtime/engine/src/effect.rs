@@ -133,6 +133,9 @@ pub enum Terminal {
     /// It belongs to another partition: append it there. Those of one topic partition are
     /// staged in the order of their offsets.
     Forwarded,
+    /// The breaker is open: append it to where its subscription falls back to. Attempts there
+    /// were before count for nothing more.
+    FellBack,
     /// Given up on: write the dead letter.
     DeadLettered {
         class: FailureClass,

@@ -21,6 +21,7 @@ impl Guard {
             Terminal::Duplicate
             | Terminal::Filtered
             | Terminal::Forwarded
+            | Terminal::FellBack
             | Terminal::Discarded { .. } => return false,
         };
         self.share.add(now, policy.span, is_dead);

@@ -219,7 +219,7 @@ impl Partition {
                 scope.effects.push(Effect::Release { subscription: place.0, event: event.origin });
             }
         }
-        scope.desk.ready.retain(|(partition, _)| *partition != place.1);
+        scope.desk.forget(place.1);
         scope.desk.timers = scope.desk.timers.saturating_sub(self.timers.count());
         if let Some(alarm) = self.timers.alarm.take() {
             scope.worker.alarms.remove(&(alarm, Alarm::Timers(place)));

@@ -72,6 +72,8 @@ pub struct BreakerPolicy {
     pub pause: Millis,
     /// How long it stays open at most. Default 5 min.
     pub pause_max: Millis,
+    /// Whether records go elsewhere while it is open, instead of waiting. Default false.
+    pub falls_back: bool,
 }
 
 impl Default for BreakerPolicy {
@@ -83,6 +85,7 @@ impl Default for BreakerPolicy {
             outages_max: 5,
             pause: Millis::seconds(30),
             pause_max: Millis::seconds(300),
+            falls_back: false,
         }
     }
 }

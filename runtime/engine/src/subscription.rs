@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 use crate::breaker::Breaker;
 use crate::guard::Guard;
@@ -32,6 +33,8 @@ pub(crate) struct Desk {
     pub(crate) pace: Pace,
     /// Lanes whose head may run, in order. A lane that is not ready any more is passed over.
     pub(crate) ready: VecDeque<(PartitionId, KeyHash)>,
+    /// Lanes whose head may run, but can neither fall back nor be attempted now.
+    pub(crate) held: Vec<(PartitionId, KeyHash)>,
     /// Whether it is in the worker's rotation.
     pub(crate) is_enrolled: bool,
     /// Attempts running.
@@ -43,16 +46,24 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// Whether one more attempt may start, as far as this subscription is concerned.
+    /// Whether the head of one more lane may have its turn, as far as this subscription is
+    /// concerned.
     pub(crate) fn may_run(&self) -> bool {
-        !self.is_paused
-            && !self.ready.is_empty()
-            && self.running < u64::from(self.policy.concurrency)
-            && self.breaker.has_room()
+        let has_room = self.running < u64::from(self.policy.concurrency) && self.breaker.has_room();
+        !self.is_paused && !self.ready.is_empty() && (has_room || self.falls_back())
+    }
+
+    /// No lane of a partition has its turn any more.
+    pub(crate) fn forget(&mut self, partition: PartitionId) {
+        self.ready.retain(|(of, _)| *of != partition);
+        self.held.retain(|(of, _)| *of != partition);
     }
 
     /// When the next attempt may start, if it may not now.
     pub(crate) fn pace(&mut self, now: Instant) -> Option<Instant> {
+        if self.falls_back() {
+            return None;
+        }
         let due = self.pace.next(now, self.policy.rate?);
         (due > now).then_some(due)
     }
@@ -77,6 +88,7 @@ impl Subscription {
             guard: Guard::default(),
             pace: Pace::default(),
             ready: VecDeque::new(),
+            held: Vec::new(),
             is_enrolled: false,
             running: 0,
             asleep: 0,

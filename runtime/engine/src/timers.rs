@@ -161,7 +161,7 @@ impl Partition {
         self.book.behind == 0
             && !self.book.is_revoking
             && !scope.desk.is_paused
-            && !scope.desk.breaker.holds_timers()
+            && !scope.desk.breaker.is_open()
             && scope.worker.drain == Drain::No
             && self.timers.queued < u64::from(scope.desk.policy.window_events)
     }

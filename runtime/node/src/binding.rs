@@ -32,6 +32,8 @@ pub(crate) struct Binding {
     pub(crate) rules: EnvelopeRules,
     /// The topics it reads, its own last.
     pub(crate) sources: Vec<Source>,
+    /// Where events go while the breaker is open, if they do not wait.
+    pub(crate) fallback: Option<Destination>,
     /// Topics of the version before in this process, with the partitions they had.
     pub(crate) before: Vec<(TopicId, u32)>,
     /// The consumer group it is read in, or would be.
@@ -58,7 +60,7 @@ pub(crate) struct Source {
     /// How many partitions it has.
     pub(crate) partitions: u32,
     /// Where events given up on go; `None` with `dead_letter = false`.
-    pub(crate) dead_letters: Option<DeadLetters>,
+    pub(crate) dead_letters: Option<Destination>,
     /// Whether an expression selects it, and not its name.
     pub(crate) is_matched: bool,
     /// What it is to the subscription.
@@ -76,9 +78,9 @@ pub(crate) enum Role {
     Repartition,
 }
 
-/// Where dead letters go.
+/// A topic the host itself writes events to: dead letters, or what falls back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DeadLetters {
+pub(crate) struct Destination {
     /// The topic.
     pub(crate) topic: TopicId,
     /// How many partitions it has.

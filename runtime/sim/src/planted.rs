@@ -42,6 +42,8 @@ pub enum Planted {
     ConcurrencyRaised,
     /// There is no breaker.
     BreakerMissing,
+    /// Every seventh success falls back instead.
+    FallbackEarly,
     /// There is no guard.
     GuardMissing,
     /// There is no limit to how often attempts start.
@@ -238,6 +240,11 @@ impl Subject {
             (Planted::SuccessSwallowed, Staged::Settled { outcome, .. }) => {
                 if matches!(outcome, Terminal::Succeeded { .. }) && self.every(5) {
                     *outcome = Terminal::Duplicate;
+                }
+            }
+            (Planted::FallbackEarly, Staged::Settled { outcome, .. }) => {
+                if matches!(outcome, Terminal::Succeeded { .. }) && self.every(7) {
+                    *outcome = Terminal::FellBack;
                 }
             }
             (

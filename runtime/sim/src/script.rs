@@ -337,6 +337,7 @@ fn breaker(random: &mut Random) -> BreakerPolicy {
         outages_max: random.pick(&[1, 2, 5]),
         pause: Millis(random.pick(&[20, 200])),
         pause_max: Millis(random.pick(&[20, 600])),
+        falls_back: random.chance(300),
     }
 }
 

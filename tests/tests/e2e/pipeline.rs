@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use gristmill_tests::support::client::{Client, Subscription};
+use gristmill_tests::support::client::{Client, Stored, Subscription};
 use gristmill_tests::support::component::{binary, guest};
 use gristmill_tests::support::home::{Home, Process};
 use gristmill_tests::support::kafka;
@@ -72,7 +72,7 @@ fn until(what: &str, client: &Client, holds: impl Fn() -> Result<bool>) -> Resul
 }
 
 const BREAKER: &str = "concurrency = 1\nretry.initial_interval = \"1h\"\n\
-    retry.max_interval = \"1h\"\nbreaker = { attempts = 5, pause = \"4s\", max_pause = \"4s\" }";
+    retry.max_interval = \"1h\"\nbreaker = { attempts = 5, pause = \"10s\", max_pause = \"10s\" }";
 const FAILED: &str = "gristmill_attempts_total{class=\"retryable\",plugin=\"puppet\",\
     subscription=\"puppet\"}";
 const OPEN: &str = "gristmill_breaker_state{state=\"open\",subscription=\"puppet\"}";
@@ -122,6 +122,90 @@ fn an_open_breaker_attempts_nothing_gives_up_on_nothing_and_closes_by_itself() -
         ensure!(dead == 0, "{dead} dead letters");
         let log = std::fs::read_to_string(home.log())?;
         ensure!(log.contains("E0467"), "nobody is told");
+        host.stop()
+    })
+}
+
+/// Whether it is one of those that [`break_both`] publishes.
+fn fails(record: &Stored) -> bool {
+    record.key.as_deref().is_some_and(|key| key.starts_with("failing"))
+}
+
+/// Where a record fell back to and from, with its key: partition, key, partition and offset.
+type Fallen = (u32, Option<String>, u32, u64);
+
+/// Reads where records fell back from, each as it was there, those of a key in order.
+fn check_fallen(written: &[Stored], fallen: &[Stored]) -> Result<Vec<Fallen>> {
+    let mut places: Vec<Fallen> = Vec::new();
+    for record in fallen {
+        let header = |name: &str| record.header(&format!("fallback-{name}")).unwrap_or("");
+        ensure!((header("subscription"), header("topic")) == ("puppet", "in"), "{record:?}");
+        let place = (header("partition").parse()?, header("offset").parse()?);
+        let original = written.iter().find(|it| (it.partition, it.offset) == place);
+        let original = original.with_context(|| format!("{record:?} comes from nowhere"))?;
+        ensure!(original.key == record.key && original.payload == record.payload, "{record:?}");
+        places.push((record.partition, record.key.clone(), place.0, place.1));
+    }
+    let mut by_key = places.clone();
+    by_key.sort_by_key(|(to, key, ..)| (*to, key.clone()));
+    let rises = |pair: &[Fallen]| {
+        (pair[0].0, &pair[0].1) != (pair[1].0, &pair[1].1) || pair[0].3 < pair[1].3
+    };
+    ensure!(by_key.windows(2).all(rises), "out of order: {by_key:?}");
+    Ok(places)
+}
+
+/// Every event that does not fail was handled or fell back, and none both.
+fn check_each_once(client: &Client, written: &[Stored], fallen: &[Fallen]) -> Result<()> {
+    let answers = client.topic("answers")?.concat();
+    let causes = answers.iter().filter_map(|it| it.header("ce_causationid"));
+    // One that is handled answers once a line.
+    let mut found: Vec<String> = causes.map(str::to_owned).collect();
+    found.sort();
+    found.dedup();
+    let name = |partition: u32, offset: u64| format!("in/{partition}/{offset}");
+    let echoes = |key: &Option<String>| key.as_deref().is_some_and(|key| key.starts_with('k'));
+    let own = fallen.iter().filter(|(_, key, ..)| echoes(key));
+    found.extend(own.map(|(.., partition, offset)| name(*partition, *offset)));
+    found.sort();
+    let wanted = written.iter().filter(|it| !fails(it));
+    let mut wanted: Vec<String> = wanted.map(|it| name(it.partition, it.offset)).collect();
+    wanted.sort();
+    ensure!(found == wanted, "{found:?} of {wanted:?}");
+    Ok(())
+}
+
+/// While it is open events go to another topic, each as it was and in the order of its key; what
+/// comes later is handled again. None is in both, and none in neither.
+#[test]
+fn events_fall_back_while_the_breaker_is_open_and_are_handled_when_it_closes() -> Result<()> {
+    const FALLBACK: &str = "in-while-open";
+    on_both("falling", |config| {
+        let lines = format!(
+            "concurrency = 1\nretry.initial_interval = \"1h\"\nretry.max_interval = \"1h\"\n\
+             breaker = {{ attempts = 5, pause = \"20s\", fallback = \"{FALLBACK}\" }}"
+        );
+        let (_home, host, client) = running(config, &lines)?;
+        break_both(&client)?;
+        for round in 0..3 {
+            publish(&client, "in", &"echo\n".repeat(round + 1), 20)?;
+        }
+        let fallen = || Ok::<_, anyhow::Error>(client.topic(FALLBACK)?.concat());
+        until("they wait", &client, || Ok(puppet(&client)?.lag.iter().all(|it| it.events == 0)))?;
+        // A worker that has opened long ago tries again.
+        let echoes = fallen()?.iter().filter(|it| !fails(it)).count();
+        ensure!(echoes >= 20, "{echoes} of 60 fell back");
+        until("nothing finds out", &client, || Ok(puppet(&client)?.breaker == "half-open"))?;
+        until("it does not close", &client, || {
+            publish(&client, "in", "echo", 8)?;
+            Ok(puppet(&client)?.breaker == "closed")
+        })?;
+        until("not all are handled", &client, || {
+            Ok(puppet(&client)?.lag.iter().all(|it| it.events == 0))
+        })?;
+        let written = client.topic("in")?.concat();
+        let places = check_fallen(&written, &fallen()?)?;
+        check_each_once(&client, &written, &places)?;
         host.stop()
     })
 }

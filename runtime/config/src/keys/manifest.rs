@@ -416,6 +416,16 @@ static BREAKER: Table = Table {
             "\"5m\"",
             "How long it stays open at most.",
         ),
+        Key::optional(
+            "fallback",
+            Kind::Text(Text::Topic),
+            "events wait",
+            "Topic that takes the events instead while it is open, as they are, with the headers \
+             `fallback-subscription`, `fallback-topic`, `fallback-partition` and \
+             `fallback-offset`. Timers, and events that are parked, wait all the same, and with \
+             them what is behind them. It is made where it is missing, and kept for ever unless \
+             `[topics]` says otherwise.",
+        ),
     ],
 };
 

@@ -46,6 +46,7 @@ pub(crate) fn subscription(
         },
         repartition: table.number_if_any("repartition").and_then(|it| u32::try_from(it).ok()),
         dead_letter,
+        fallback: table.table("breaker").text_if_any("fallback").map(str::to_owned),
         places: Places {
             name: table.place("name"),
             topics: places(table, "topics"),
@@ -175,6 +176,7 @@ fn breaker(table: &Checked) -> Option<BreakerPolicy> {
         outages_max: table.count("outages"),
         pause: table.millis("pause"),
         pause_max: table.millis("max_pause"),
+        falls_back: table.text_if_any("fallback").is_some(),
     })
 }
 

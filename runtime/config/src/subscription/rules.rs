@@ -29,6 +29,7 @@ pub(super) fn check(
     check_repartition(table, subscription, report);
     check_dead_letter(table, subscription, report);
     check_dead_letter_names(table, subscription, report);
+    check_fallback(table.table("breaker"), subscription, report);
     check_intervals(table.table("retry"), ("initial_interval", "max_interval"), report);
     check_intervals(table.table("breaker"), ("pause", "max_pause"), report);
 }
@@ -177,6 +178,23 @@ fn check_dead_letter_names(
             let instead = "dead_letter = true".to_owned();
             report.error(own, code::CONTRADICTION, reason, Some(instead));
         }
+    }
+}
+
+/// What falls back is read by somebody else.
+fn check_fallback(table: &Checked, subscription: &SubscriptionConfig, report: &mut Report<'_>) {
+    let Some(fallback) = &subscription.fallback else { return };
+    let place = table.place("fallback");
+    if subscription.topics.iter().any(|topic| topic.name() == Some(fallback)) {
+        let reason =
+            format!("\"{fallback}\" is one of its own topics: it would read again what fell back");
+        let instead = format!("fallback = \"{}.fallback\"", subscription.name);
+        report.error(place, code::CONTRADICTION, reason, Some(instead));
+    }
+    if subscription.policy.breaker.is_none() {
+        let reason =
+            "nothing falls back without a breaker: `enabled = false` contradicts `fallback`";
+        report.error(place, code::CONTRADICTION, reason, Some("enabled = true".to_owned()));
     }
 }
 

@@ -3,10 +3,12 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::rig::{PARTITION, Rig, SUBSCRIPTION, fetched, policy, position, record, timer_entry};
+use crate::rig::{
+    PARTITION, Rig, SUBSCRIPTION, fetched, policy, position, record, timer_entry, with_id,
+};
 use crate::{
     Assignment, BreakerPolicy, Circuit, Effect, EventRef, FailureClass, Input, Instant, Millis,
-    Observation, Policy, Position, Terminal,
+    Observation, Policy, Position, Staged, Terminal,
 };
 
 const BREAKER: BreakerPolicy = BreakerPolicy {
@@ -16,6 +18,7 @@ const BREAKER: BreakerPolicy = BreakerPolicy {
     outages_max: 3,
     pause: Millis(10_000),
     pause_max: Millis(25_000),
+    falls_back: false,
 };
 
 fn breaking() -> Policy {
@@ -210,6 +213,77 @@ fn timers_wait_until_what_came_meanwhile_is_read() {
         rig.give(Input::Finished { attempt, outcome });
     }
     assert!(crate::rig::invoked(&rig.all).iter().any(is_timer));
+}
+
+/// As [`open`], but records fall back.
+fn falling_back(policy: Policy, assignment: Assignment) -> Rig {
+    let breaker = Some(BreakerPolicy { falls_back: true, ..BREAKER });
+    let mut rig = Rig::assigned(Policy { breaker, ..policy }, assignment);
+    for offset in 0..4 {
+        rig.fetch(fetched(offset, offset.into()));
+    }
+    for offset in 0..4 {
+        rig.fail(record(offset), FailureClass::Trap);
+    }
+    assert_eq!(circuit(&rig), Circuit::Open);
+    rig
+}
+
+fn fell_back(rig: &Rig) -> Vec<EventRef> {
+    let settled = rig.settled().into_iter();
+    settled.filter(|(_, it)| *it == Terminal::FellBack).map(|(event, _)| event).collect()
+}
+
+#[test]
+fn records_fall_back_in_order_while_it_is_open() {
+    let slow = Policy { rate: Some(40_000), ..breaking() };
+    let mut rig = falling_back(slow, crate::rig::assignment(1));
+    assert_eq!(fell_back(rig.fetch(with_id(4, 9, 7))), vec![record(4)], "at once, at any rate");
+    assert_eq!(fell_back(rig.fetch(fetched(5, 9))), vec![record(5)]);
+    assert_eq!(rig.fetch(with_id(6, 9, 7)).settled(), vec![(record(6), Terminal::Duplicate)]);
+    rig.fetch(fetched(7, 0));
+    assert!(rig.settled().is_empty(), "another of its key is before it");
+    // The first attempt that failed is due again.
+    rig.at(3_000);
+    assert!(rig.invoked().is_empty());
+    let order: Vec<EventRef> = fell_back(&rig).into_iter().filter(|it| *it != record(1)).collect();
+    let first = order.iter().position(|it| *it == record(0)).unwrap();
+    assert!(order[first..].contains(&record(7)), "{order:?}");
+    rig.at(11_000);
+    probed(&mut rig, Vec::new());
+    rig.fetch(fetched(8, 8)).fetch(fetched(9, 9));
+    assert_eq!(fell_back(&rig), Vec::new(), "it may be over");
+    assert_eq!(crate::rig::invoked(&rig.all).last(), Some(&record(8)));
+}
+
+#[test]
+fn what_cannot_fall_back_waits_with_what_is_behind_it() {
+    let parking = Policy { inline_attempts: 1, ..breaking() };
+    let timers = vec![timer_entry(1, 50, 20_000, 0)];
+    let assignment = Assignment { timers, ..crate::rig::assignment(1) };
+    let mut rig = falling_back(parking, assignment);
+    // Each of the four is parked, and due long before the breaker closes.
+    rig.at(1_200).commit(1);
+    rig.fetch(fetched(4, 0)).at(9_000);
+    assert!(rig.invoked().is_empty());
+    assert_eq!(rig.engine.figures(SUBSCRIPTION).lanes_parked, 4);
+    assert!(!rig.all.iter().any(|effect| matches!(
+        effect,
+        Effect::Stage { staged: Staged::Settled { outcome: Terminal::FellBack, .. }, .. }
+    )));
+    rig.at(11_000);
+    probed(&mut rig, Vec::new());
+    assert_eq!(rig.invoked().len(), 1, "the first probe");
+}
+
+#[test]
+fn a_partition_that_goes_away_takes_what_waited_with_it() {
+    let parking = Policy { inline_attempts: 1, ..breaking() };
+    let mut rig = falling_back(parking, crate::rig::assignment(1));
+    rig.at(1_200).commit(1).at(9_000).revoke();
+    rig.at(11_000);
+    probed(&mut rig, Vec::new());
+    assert!(rig.invoked().is_empty());
 }
 
 #[test]

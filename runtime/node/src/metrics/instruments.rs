@@ -34,7 +34,7 @@ impl EventInstruments {
                 "gristmill_events_completed_total",
                 &["subscription", "outcome"],
                 "Events whose outcome is durable: committed, duplicate, filtered, forwarded, \
-                 dead_lettered or discarded",
+                 fell_back, dead_lettered or discarded",
             ),
             attempts: made.counters(
                 "gristmill_attempts_total",

@@ -32,6 +32,8 @@ pub(crate) enum Outcome {
     Filtered,
     /// Handed on to the partition of its key.
     Forwarded,
+    /// Passed on because the breaker was open.
+    FellBack,
     /// Given up on.
     DeadLettered,
     /// Thrown away by policy.
@@ -39,11 +41,12 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Committed,
         Self::Duplicate,
         Self::Filtered,
         Self::Forwarded,
+        Self::FellBack,
         Self::DeadLettered,
         Self::Discarded,
     ];
@@ -54,6 +57,7 @@ impl Outcome {
             Self::Duplicate => "duplicate",
             Self::Filtered => "filtered",
             Self::Forwarded => "forwarded",
+            Self::FellBack => "fell_back",
             Self::DeadLettered => "dead_lettered",
             Self::Discarded => "discarded",
         }

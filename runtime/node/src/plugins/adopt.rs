@@ -90,6 +90,7 @@ pub(super) fn bind(
     let changelog = changelog(shared, config, partitions)?;
     check_equal(&candidate.manifest.file, config, &sources)?;
     sources.push(sources::redrive(shared, config, partitions)?);
+    let fallback = sources::fallback(shared, config, partitions)?;
     let before = sources_before(shared, &config.name);
     let names: Vec<ByteString> = sources.iter().map(|it| it.name.clone()).collect();
     let metrics = shared.metrics.subscription(&config.name, &candidate.manifest.name, &names);
@@ -107,6 +108,7 @@ pub(super) fn bind(
         event_source: format!("/{}/{}", shared.config.name, config.name).into(),
         config: config.clone(),
         sources,
+        fallback,
         before,
     }))
 }

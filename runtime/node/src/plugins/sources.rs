@@ -5,7 +5,7 @@ use gristmill_config::{SubscriptionConfig, TopicSelector};
 use gristmill_store::Topic;
 
 use super::refused::Refused;
-use crate::binding::{Binding, DeadLetters, Role, Source};
+use crate::binding::{Binding, Destination, Role, Source};
 use crate::broker;
 use crate::shared::Shared;
 use crate::{repartition, topics};
@@ -81,20 +81,30 @@ fn source(
 ) -> Result<Source, broker::Error> {
     let topic = shared.broker.numbered(topic)?;
     let dead_letters = match config.dead_letter_topic(&topic.name) {
-        Some(name) => Some(dead_letter_topic(shared, name, topic.partitions)?),
+        Some(name) => Some(destination(shared, name, topic.partitions)?),
         None => None,
     };
     Ok(Source { dead_letters, is_matched, ..Source::of(&topic, Role::Given) })
 }
 
-/// Dead letters are kept for ever unless the configuration declares their topic otherwise.
-fn dead_letter_topic(
+/// Where events go while the breaker is open: as wide as the widest topic they come from.
+pub(super) fn fallback(
+    shared: &Shared,
+    config: &SubscriptionConfig,
+    partitions: u32,
+) -> Result<Option<Destination>, broker::Error> {
+    let name = config.fallback.clone();
+    name.map(|name| destination(shared, name, partitions)).transpose()
+}
+
+/// What the host puts aside is kept for ever unless the configuration declares its topic otherwise.
+fn destination(
     shared: &Shared,
     name: String,
     partitions: u32,
-) -> Result<DeadLetters, broker::Error> {
+) -> Result<Destination, broker::Error> {
     let topic = shared.broker.numbered(topics::ensure(shared, topics::kept(name, partitions))?)?;
-    Ok(DeadLetters { topic: topic.id, partitions: topic.partitions })
+    Ok(Destination { topic: topic.id, partitions: topic.partitions })
 }
 
 /// The subscription's own topic for redriven dead letters, as wide as its widest topic and kept

@@ -15,7 +15,7 @@ use super::part::{Content, Held, Slot};
 use super::request::{CORRELATION, SET_BY, TimerContext};
 use super::stage::Place;
 use crate::Error;
-use crate::binding::{Binding, DeadLetters};
+use crate::binding::{Binding, Destination};
 use crate::envelope::{self, DeadLetter, Origin};
 
 /// What the engine knows of how an event died.
@@ -70,7 +70,7 @@ fn drop_payload(append: &mut Append) {
 }
 
 /// The dead-letter topic of the topic an event first came from.
-fn letters_of(binding: &Binding, content: &Content) -> Option<DeadLetters> {
+fn letters_of(binding: &Binding, content: &Content) -> Option<Destination> {
     let name = match content {
         Content::Record(held) => held.origin.topic.clone(),
         Content::Timer(timer) => TimerContext::read(timer).topic.into(),
@@ -95,7 +95,7 @@ fn compose(
     binding: &Binding,
     slot: &Slot,
     death: Death,
-    (group, topic): (&str, DeadLetters),
+    (group, topic): (&str, Destination),
 ) -> Append {
     let context;
     let remains = match &slot.content {

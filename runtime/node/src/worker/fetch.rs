@@ -11,7 +11,6 @@ use gristmill_engine::{
 use gristmill_plugin_host::{Failure, Handled};
 use gristmill_store::{ReadLimit, Scope, Stored};
 
-use super::ownership::Refused;
 use super::part::{Content, Held, ReadCursor, Slot, stored_size};
 use super::{Worker, attempts, request};
 use crate::Error;
@@ -154,12 +153,17 @@ impl Worker {
         }
         let held = Held::new(&source.name, position, stored);
         let is_forwarded = source.role == Role::Given && binding.forwards_to().is_some();
-        let Look { id, verdict, failure, handled } = if is_forwarded {
-            let place = (subscription, position.partition);
-            forward(self.refused_emission(place, EventRef::Record(position)))
-        } else {
-            look(binding, &self.shared.hasher, &held)
-        };
+        let mut look =
+            if is_forwarded { forward() } else { look(binding, &self.shared.hasher, &held) };
+        if is_forwarded || binding.fallback.is_some() {
+            let (place, event) = ((subscription, position.partition), EventRef::Record(position));
+            // What was refused where it was passed on to would be again.
+            if let Some(reason) = self.refused_emission(place, event) {
+                look.verdict = Verdict::Invalid;
+                look.failure = Some(attempts::refused(reason));
+            }
+        }
+        let Look { id, verdict, failure, handled } = look;
         let mark = match id {
             Some(id) => self.mark(scope, id)?,
             None => None,
@@ -196,13 +200,9 @@ impl Worker {
     }
 }
 
-/// A record that is handled in another partition, unless nobody takes it there.
-fn forward(refused: Option<&Refused>) -> Look {
-    let (verdict, failure) = match refused {
-        None => (Verdict::Forwarded, None),
-        Some(reason) => (Verdict::Invalid, Some(attempts::refused(reason))),
-    };
-    Look { id: None, verdict, failure, handled: None }
+/// A record that is handled in another partition.
+fn forward() -> Look {
+    Look { id: None, verdict: Verdict::Forwarded, failure: None, handled: None }
 }
 
 /// Reads the envelope: who the event is, whether the filter wants it, and all a handler is given.

@@ -75,6 +75,7 @@ impl Worker {
             Terminal::Duplicate => Outcome::Duplicate,
             Terminal::Filtered => Outcome::Filtered,
             Terminal::Forwarded => Outcome::Forwarded,
+            Terminal::FellBack => Outcome::FellBack,
             Terminal::Discarded { .. } => Outcome::Discarded,
             Terminal::DeadLettered { class, .. } => {
                 if let Some(part) = part {

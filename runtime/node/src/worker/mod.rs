@@ -5,6 +5,7 @@ mod assign;
 mod attempts;
 mod backlog;
 mod dead_letter;
+mod fallback;
 mod fetch;
 mod filling;
 mod measure;

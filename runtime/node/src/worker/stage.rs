@@ -177,6 +177,7 @@ impl Worker {
                 Ok(())
             }
             Terminal::Forwarded => self.forward(place, event),
+            Terminal::FellBack => self.fall_back(place, event),
             Terminal::Duplicate | Terminal::Filtered => Ok(()),
         }
     }

@@ -1,5 +1,5 @@
 //! Checks that breakers open when they must and only when they may, that nothing is attempted
-//! while they are open, and how many attempts find out.
+//! while they are open, how many attempts find out, and that records fall back only meanwhile.
 
 use super::circuits::Circuits;
 use super::{Checker, Fact, Scene};

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gristmill_engine::{
-    AttemptId, BreakerPolicy, Circuit, Effect, FailureClass, Input, Instant, Millis, Observation,
-    Outcome, SubscriptionId,
+    AttemptId, BreakerPolicy, Circuit, Effect, EventRef, FailureClass, Input, Instant, Millis,
+    Observation, Outcome, Staged, SubscriptionId, Terminal,
 };
 
 use super::lately::Lately;
@@ -108,6 +108,16 @@ impl Circuits {
             self.running.insert((worker, *attempt), (*subscription, parked.is_some()));
             return self.breakers.entry((worker, *subscription)).or_default().begun(*attempt);
         }
+        if let Effect::Stage { subscription, staged, .. } = effect
+            && let Staged::Settled { event, outcome: Terminal::FellBack, parked, .. } = staged
+        {
+            let policy = scene.script.subscription(*subscription).policy.breaker;
+            let may = policy.is_some_and(|policy| policy.falls_back)
+                && matches!(event, EventRef::Record(_))
+                && parked.is_none()
+                && self.breakers.get(&(worker, *subscription)).is_some_and(Breaker::is_open);
+            return ensure(may, || format!("{event:?} falls back"));
+        }
         if let Effect::Cancel { attempt } = effect
             && let Some((subscription, _)) = self.running.remove(&(worker, *attempt))
             && let Some(breaker) = self.breakers.get_mut(&(worker, subscription))
@@ -129,6 +139,10 @@ impl Circuits {
 }
 
 impl Breaker {
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_) | State::Waiting)
+    }
+
     fn begun(&mut self, attempt: AttemptId) -> Result<(), String> {
         match &mut self.state {
             State::Closed => ensure(!self.opens.1, || "an attempt when it must open".to_owned()),

@@ -1,5 +1,5 @@
-//! Checks order within a lane: no attempt of an event while an earlier one of its lane is
-//! unfinished, and effects that become durable in the order of the topic.
+//! Checks order within a lane: no event is attempted or falls back while an earlier one of its
+//! lane is unfinished, and effects that become durable in the order of the topic.
 
 use std::collections::BTreeMap;
 
@@ -114,6 +114,12 @@ impl Order {
             let ahead = self.ahead(home, (event, false), |entry| !entry.passed && !entry.parked);
             ensure(ahead.is_none(), || {
                 format!("{event:?} is parked while {ahead:?} of its lane is ahead in memory")
+            })?;
+        }
+        if matches!(staged, Staged::Settled { outcome: Terminal::FellBack, .. }) {
+            let ahead = self.ahead(home, (event, false), |entry| !entry.passed);
+            ensure(ahead.is_none(), || {
+                format!("{event:?} falls back while {ahead:?} of its lane is unfinished")
             })?;
         }
         let was_parked =

@@ -117,6 +117,7 @@ fn terminal(outcome: &Terminal) -> String {
         Terminal::Duplicate => "duplicate".to_owned(),
         Terminal::Filtered => "filtered".to_owned(),
         Terminal::Forwarded => "forwarded".to_owned(),
+        Terminal::FellBack => "fell back".to_owned(),
         Terminal::DeadLettered { class: of, attempts, .. } => {
             format!("dead letter ({}, {attempts} attempts)", class(*of))
         }

@@ -235,6 +235,7 @@ impl Durable {
             Terminal::Duplicate
             | Terminal::Filtered
             | Terminal::Forwarded
+            | Terminal::FellBack
             | Terminal::Discarded { .. } => {}
         }
     }

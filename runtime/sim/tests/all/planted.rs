@@ -24,6 +24,7 @@ const BUGS: &[(Planted, &str, u64)] = &[
     (Planted::AttemptsForgotten, "attempts", 20),
     (Planted::ConcurrencyRaised, "concurrency", 20),
     (Planted::BreakerMissing, "breaker", 50),
+    (Planted::FallbackEarly, "breaker", 50),
     (Planted::GuardMissing, "guard", 50),
     (Planted::PaceMissing, "pace", 50),
     (Planted::PauseIgnored, "pause", 50),

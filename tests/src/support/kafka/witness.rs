@@ -17,7 +17,7 @@ use super::{Cluster, libs};
 use crate::support::client::Stored;
 use crate::support::component;
 
-/// Ten times as often as by default, the broker that tests share looks for transactions that have
+/// Ten times as often as by default, the broker of frozen hosts looks for transactions that have
 /// timed out.
 const ABORTS: (&str, &str) =
     ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "1000");
@@ -97,11 +97,25 @@ impl Ground {
     /// When it does not start.
     pub fn shared() -> Result<Arc<Self>> {
         static SHARED: Mutex<Weak<Ground>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::share(&SHARED, &[])
+    }
+
+    /// The same for hosts that are disturbed themselves, with topics that others have as well.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub fn of_faults() -> Result<Arc<Self>> {
+        static SHARED: Mutex<Weak<Ground>> = Mutex::new(Weak::new());
+        Self::share(&SHARED, &[ABORTS])
+    }
+
+    fn share(among: &Mutex<Weak<Self>>, settings: &[(&str, &str)]) -> Result<Arc<Self>> {
+        let mut shared = among.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ground) = shared.upgrade() {
             return Ok(ground);
         }
-        let ground = Arc::new(Self::of(Cluster::start_with(1, &[ABORTS])?)?);
+        let ground = Arc::new(Self::of(Cluster::start_with(1, settings)?)?);
         *shared = Arc::downgrade(&ground);
         Ok(ground)
     }

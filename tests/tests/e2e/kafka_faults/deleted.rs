@@ -50,7 +50,7 @@ fn error_of(client: &Client) -> Result<String> {
 
 #[test]
 fn a_topic_deleted_under_a_host_holds_up_no_other_and_is_read_anew() -> Result<()> {
-    let ground = Ground::shared()?;
+    let ground = Ground::of_faults()?;
     let cluster = ground.cluster();
     let scene = Scene::new(cluster, "deleted", "");
     let home = scene.puppets()?;

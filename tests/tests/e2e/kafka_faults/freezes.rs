@@ -45,7 +45,7 @@ fn members(ground: &Ground, scene: &Scene) -> Result<usize> {
 
 #[test]
 fn a_host_frozen_beyond_its_session_makes_nothing_true_of_what_it_held() -> Result<()> {
-    let ground = Ground::shared()?;
+    let ground = Ground::of_faults()?;
     let cluster = ground.cluster();
     let timeouts = "session_timeout = \"6s\"\ntransaction_timeout = \"5s\"";
     let scene = Scene::new(cluster, "frozen", &format!("{timeouts}\n{SLOW}"));
@@ -83,7 +83,7 @@ fn a_host_frozen_beyond_its_session_makes_nothing_true_of_what_it_held() -> Resu
 
 #[test]
 fn a_transaction_that_timed_out_is_done_again() -> Result<()> {
-    let ground = Ground::shared()?;
+    let ground = Ground::of_faults()?;
     let cluster = ground.cluster();
     let timeouts = "session_timeout = \"45s\"\ntransaction_timeout = \"5s\"";
     let scene = Scene::new(cluster, "timed-out", &format!("{timeouts}\n{SLOW}"));
@@ -117,7 +117,7 @@ fn a_transaction_that_timed_out_is_done_again() -> Result<()> {
 /// then is not on its way now.
 #[test]
 fn a_host_that_loses_its_session_and_finds_the_same_again_begins_anew() -> Result<()> {
-    let ground = Ground::shared()?;
+    let ground = Ground::of_faults()?;
     let cluster = ground.cluster();
     let timeouts = "session_timeout = \"6s\"\ntransaction_timeout = \"30s\"";
     let scene = Scene::new(cluster, "returned", &format!("{timeouts}\n{SLOW}"));

@@ -18,7 +18,7 @@ use super::scene::{PATIENCE, SUBSCRIPTIONS, Scene, Story, complaints, wait_done}
 
 #[test]
 fn a_group_reset_by_its_own_tool_does_everything_again_and_once() -> Result<()> {
-    let ground = Ground::shared()?;
+    let ground = Ground::of_faults()?;
     let cluster = ground.cluster();
     let scene = Scene::new(cluster, "reset", "");
     let home = scene.home()?;
@@ -69,7 +69,7 @@ fn a_group_reset_by_its_own_tool_does_everything_again_and_once() -> Result<()> 
 
 #[test]
 fn of_two_hosts_with_one_identity_one_ends_and_says_why() -> Result<()> {
-    let ground = Ground::shared()?;
+    let ground = Ground::of_faults()?;
     let cluster = ground.cluster();
     let scene = Scene::new(cluster, "twins", "");
     let (home, twin) = (scene.home()?, scene.home()?);
@@ -211,7 +211,7 @@ fn a_payment_in_the_backlog_is_read_before_its_reservation_expires() -> Result<(
 
 #[test]
 fn events_that_arrive_while_numbers_move_are_all_read() -> Result<()> {
-    let ground = Ground::shared()?;
+    let ground = Ground::of_faults()?;
     let cluster = ground.cluster();
     let scene = Scene::new(cluster, "moved", "");
     let (home, other_home) = (scene.home()?, scene.home()?);

@@ -27,7 +27,7 @@ fn is_large(number: usize) -> bool {
 
 #[test]
 fn what_no_topic_takes_becomes_a_dead_letter_and_others_go_on() -> Result<()> {
-    let ground = Ground::shared()?;
+    let ground = Ground::of_faults()?;
     let cluster = ground.cluster();
     let scene = Scene::new(cluster, "oversized", "");
     let home = scene.puppets()?;

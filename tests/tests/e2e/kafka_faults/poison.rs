@@ -37,7 +37,7 @@ fn stuck(number: u32) -> Event {
 
 #[test]
 fn a_poisoned_key_holds_up_itself_alone() -> Result<()> {
-    let ground = Ground::shared()?;
+    let ground = Ground::of_faults()?;
     let cluster = ground.cluster();
     let scene = Scene::new(cluster, "poisoned", "");
     let home = Scene::home_with(&scene.config(), &scene.manifest(ENDLESS))?;

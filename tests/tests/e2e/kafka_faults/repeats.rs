@@ -16,7 +16,7 @@ const KILLS: usize = 3;
 
 #[test]
 fn at_least_once_loses_nothing_and_repeats_under_the_same_id() -> Result<()> {
-    let ground = Ground::shared()?;
+    let ground = Ground::of_faults()?;
     let cluster = ground.cluster();
     let scene = Scene::new(cluster, "repeats", "guarantee = \"at-least-once\"");
     let home = scene.puppets()?;
