@@ -260,7 +260,32 @@ impl Progress {
             done,
             all,
             seconds = self.began.elapsed().as_secs(),
-            "restoring state from the changelog"
+            "restoring state from the changelog {}",
+            bar(done, all)
         );
+    }
+}
+
+/// A progress bar for a log, as hosts seldom have a terminal: `[#####...............] 27 %`.
+fn bar(done: u64, all: u64) -> String {
+    let share =
+        |parts: u64| done.saturating_mul(parts).checked_div(all).unwrap_or(parts).min(parts);
+    let full = usize::try_from(share(20)).unwrap_or(0);
+    let cells: String = (0..20).map(|cell| if cell < full { '#' } else { '.' }).collect();
+    format!("[{cells}] {} %", share(100))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bar;
+
+    #[test]
+    fn a_bar_shows_what_is_done_of_all() {
+        assert_eq!(bar(0, 1_000), "[....................] 0 %");
+        assert_eq!(bar(274, 1_000), "[#####...............] 27 %");
+        assert_eq!(bar(999, 1_000), "[###################.] 99 %");
+        assert_eq!(bar(1_000, 1_000), "[####################] 100 %");
+        assert_eq!(bar(1_001, 1_000), "[####################] 100 %", "it grew meanwhile");
+        assert_eq!(bar(0, 0), "[####################] 100 %", "there is nothing to do");
     }
 }
