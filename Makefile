@@ -31,7 +31,7 @@ help: ## Show this list
 setup: ## Install what is missing; quick when nothing is
 	@tests/scripts/setup.sh
 
-build: ## Build the host and all tests (7 minutes on 2 cores the first time)
+build: ## Build the host and all tests (15 to 25 minutes on 2 cores the first time)
 	@$(CARGO) build $(ALL)
 
 guests: build ## Build all Wasm guests into target/guests
