@@ -198,6 +198,34 @@ class.trap.on_exhausted = "dead-letter"
 }
 
 #[test]
+fn what_cannot_fall_back() {
+    let text = r#"[[subscription]]
+name = "a"
+topics = ["orders"]
+breaker.fallback = "orders"
+[[subscription]]
+name = "b"
+topics = ["orders"]
+breaker = { enabled = false, fallback = "later" }
+[[subscription]]
+name = "c"
+topics = ["orders"]
+breaker.fallback = "no topic"
+"#;
+    check(
+        &manifest_problems(text),
+        &expect![[r#"
+        geo.toml:4: [E0122] "orders" is one of its own topics: it would read again what fell back
+          write: `fallback = "a.fallback"`
+        geo.toml:8: [E0122] nothing falls back without a breaker: `enabled = false` contradicts `fallback`
+          write: `enabled = true`
+        geo.toml:12: [E0110] `fallback`: "no topic" is not a topic name: 1 to 249 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, not `.` or `..`
+          write: `fallback = "no-topic"`
+    "#]],
+    );
+}
+
+#[test]
 fn two_subscriptions_of_one_name() {
     let text = r#"[[subscription]]
 topics = ["orders"]
