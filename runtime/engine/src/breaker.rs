@@ -207,12 +207,12 @@ impl Engine {
         ends: &[Position],
         effects: &mut Vec<Effect>,
     ) -> Result<(), Violation> {
-        let state = &mut self.known(id)?.desk.breaker.state;
-        if *state != State::Waiting {
+        let desk = &mut self.known(id)?.desk;
+        if desk.breaker.state != State::Waiting {
             return Ok(());
         }
-        *state = State::Probing { round: 1, running: BTreeSet::new(), passed: 0 };
-        self.known(id)?.desk.release_held();
+        desk.breaker.state = State::Probing { round: 1, running: BTreeSet::new(), passed: 0 };
+        desk.release_held();
         let circuit = Circuit::HalfOpen;
         effects.push(Effect::Observe(Observation::Breaker { subscription: id, circuit }));
         self.hold_until(id, ends);

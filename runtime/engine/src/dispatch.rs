@@ -127,7 +127,7 @@ impl Partition {
             return;
         }
         let size = head.size;
-        self.settle_head(scope, key, Ending { outcome: Terminal::FellBack, size });
+        self.settle_head(scope, key, Ending::without_attempt(Terminal::FellBack, size));
         self.advance(scope, key);
     }
 

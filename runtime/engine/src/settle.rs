@@ -20,11 +20,11 @@ impl Ending {
         Self { outcome, size: Bytes(0) }
     }
 
-    /// The outcome of an event of that size that needed no attempt: only what is forwarded has
-    /// any weight.
+    /// The outcome of an event of that size for which no attempt is made: only what is passed on
+    /// has any weight.
     pub(crate) fn without_attempt(outcome: Terminal, size: Bytes) -> Self {
-        let is_forwarded = outcome == Terminal::Forwarded;
-        Self { outcome, size: if is_forwarded { size } else { Bytes(0) } }
+        let is_passed_on = matches!(outcome, Terminal::Forwarded | Terminal::FellBack);
+        Self { outcome, size: if is_passed_on { size } else { Bytes(0) } }
     }
 
     /// Whether twins of the event are duplicates from now on.

@@ -1,24 +1,19 @@
-//! Forwards events to the partition of their key, and holds overdue timers there until what their
-//! topics held has been forwarded: an event that lies in one of them must be handled first,
-//! whichever worker of whichever host reads it. It never decides which timers are overdue.
+//! Holds overdue timers until what their topics held has been forwarded: an event that lies in one
+//! of them must be handled first, whichever worker of whichever host reads it. It never decides
+//! which timers are overdue.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Moment};
 
-use gristmill_engine::{EventRef, Input, Offset, PartitionId, Position, SubscriptionId, TopicId};
-use gristmill_store::Append;
+use gristmill_engine::{Input, Offset, PartitionId, Position, SubscriptionId, TopicId};
 use tokio::task::AbortHandle;
 
-use super::filling::Cause;
 use super::ownership::Told;
-use super::part::Content;
-use super::stage::Place;
 use super::{Command, Worker};
 use crate::Error;
 use crate::binding::{Binding, Role};
 use crate::broker::Failed;
-use crate::envelope;
 use crate::repartition;
 use crate::shared::Shared;
 
@@ -68,29 +63,6 @@ impl Drop for Watch {
 }
 
 impl Worker {
-    /// Hands an event on to the partition of its key.
-    pub(super) fn forward(&mut self, place: Place, event: EventRef) -> Result<(), Error> {
-        let part = self.parts.get(&place);
-        let slot = part.and_then(|part| Some((&part.binding, part.slots.get(&event)?)));
-        let Some((binding, slot)) = slot else {
-            return Err(Error::broken("an event forwarded whose bytes are gone"));
-        };
-        let (Some(to), Content::Record(held)) = (binding.forwards_to(), &slot.content) else {
-            return Err(Error::broken("an event forwarded to nowhere"));
-        };
-        let stored = &held.stored;
-        let append = Append {
-            topic: to.topic,
-            partition: binding.number_of(stored.key.as_deref(), place.1),
-            timestamp: stored.timestamp,
-            key: stored.key.clone(),
-            headers: envelope::wrapped(stored.headers.to_vec(), &held.origin),
-            payload: stored.payload.clone(),
-        };
-        self.stage_append(Cause { place, event, is_letter: false }, append);
-        Ok(())
-    }
-
     /// Finds out what [`left_open`] tells of: waits until what the topics of a subscription hold
     /// now has been forwarded, for all its partitions on this worker.
     pub(super) fn await_backlog(&mut self, subscription: SubscriptionId) {

@@ -1,16 +1,14 @@
 //! A subscription gets other topics while its group moves numbers about.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result, ensure};
 use gristmill_tests::support::component::{binary, guest};
 use gristmill_tests::support::home::Home;
 use gristmill_tests::support::kafka::witness::{Ground, Written};
-
 use serde_json::Value;
 
-use super::scene::PATIENCE;
+use super::scene::{PATIENCE, held_by};
 
 /// Partitions of every topic.
 const PARTITIONS: u32 = 4;
@@ -69,14 +67,7 @@ fn write(ground: &Ground, topic: &str, script: &str) -> Result<()> {
 /// Waits until both groups have so many members, who hold everything.
 fn shared_by(ground: &Ground, members: usize) -> Result<()> {
     for group in ["rebound-one", "rebound-other"] {
-        let shared = ground.until(PATIENCE, |ground| {
-            let all = ground.group(group)?.members;
-            let held: BTreeSet<_> = all.iter().flat_map(|it| it.numbers.iter()).collect();
-            let is_each = all.iter().all(|it| !it.numbers.is_empty());
-            let is_whole = held.len() == usize::try_from(PARTITIONS)?;
-            Ok((all.len() == members && is_each && is_whole).then_some(()))
-        })?;
-        shared.with_context(|| format!("{group} is not shared by {members}"))?;
+        held_by(ground, group, members, PARTITIONS)?;
     }
     Ok(())
 }

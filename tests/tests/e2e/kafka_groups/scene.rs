@@ -56,6 +56,27 @@ pub(super) struct Scene {
     is_uneven: bool,
 }
 
+/// Waits until a group has `members` members who hold all its numbers, each some: those of each.
+pub(super) fn held_by(
+    ground: &Ground,
+    group: &str,
+    members: usize,
+    partitions: u32,
+) -> Result<Held> {
+    let seen = ground.until(PATIENCE, |ground| {
+        let view = ground.group(group)?;
+        let all: BTreeSet<u32> =
+            view.members.iter().flat_map(|it| it.numbers.iter().copied()).collect();
+        let is_shared = view.members.len() == members
+            && view.members.iter().all(|it| !it.numbers.is_empty())
+            && all.len() == usize::try_from(partitions)?;
+        let held = view.members.into_iter().map(|it| (it.id, it.numbers)).collect();
+        Ok(is_shared.then_some(held))
+    })?;
+    let view = ground.group(group);
+    seen.with_context(|| format!("{group} is not shared by {members} members: {view:?}"))
+}
+
 impl Scene {
     /// One with topics of its own, and nothing published.
     pub(super) fn new(name: &str) -> Result<Self> {
@@ -264,24 +285,8 @@ inline_time = "50ms"
     /// Waits until the groups have `members` members who hold all numbers, each some; returns
     /// them: by group the numbers of each member.
     pub(super) fn shared_by(&self, members: usize) -> Result<Vec<Held>> {
-        let mut held = Vec::new();
-        for group in self.groups() {
-            let seen = self.ground.until(PATIENCE, |ground| {
-                let view = ground.group(&group)?;
-                let all: BTreeSet<u32> =
-                    view.members.iter().flat_map(|it| it.numbers.iter().copied()).collect();
-                let is_shared = view.members.len() == members
-                    && view.members.iter().all(|it| !it.numbers.is_empty())
-                    && all.len() == usize::try_from(PARTITIONS)?;
-                let held = view.members.into_iter().map(|it| (it.id, it.numbers)).collect();
-                Ok(is_shared.then_some(held))
-            })?;
-            let view = self.ground.group(&group);
-            held.push(seen.with_context(|| {
-                format!("{group} is not shared by {members} members: {view:?}")
-            })?);
-        }
-        Ok(held)
+        let groups = self.groups();
+        groups.iter().map(|group| held_by(&self.ground, group, members, PARTITIONS)).collect()
     }
 
     /// Waits until everything published is finished by both groups, and every effect is there.

@@ -1,40 +1,69 @@
-//! Passes events on while the breaker is open, where the manifest names a topic for them: whoever
-//! reads it gets each as it was, and where it came from. It never decides which events those are.
+//! Passes events on to another topic, each as it was: to the partition of its key, or to where its
+//! subscription falls back while the breaker is open. It never decides which events those are.
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use gristmill_engine::EventRef;
+use gristmill_engine::{EventRef, PartitionId, TopicId};
 use gristmill_store::{Append, Header, Store};
 
 use super::Worker;
 use super::filling::Cause;
-use super::part::Content;
+use super::part::{Content, Held};
 use super::stage::Place;
 use crate::Error;
-use crate::envelope::OriginBuf;
+use crate::binding::Binding;
+use crate::envelope::{self, OriginBuf};
 
 /// Beginning of the headers that say where an event fell back from.
 const HEADER: &str = "fallback-";
 
+/// Where an event is passed on to, with the headers it has there.
+type Passed = (TopicId, PartitionId, Vec<Header>);
+
 impl Worker {
+    /// Hands an event on to the partition of its key.
+    pub(super) fn forward(&mut self, place: Place, event: EventRef) -> Result<(), Error> {
+        self.pass_on(place, event, |binding, held| {
+            let to = binding.forwards_to()?;
+            let partition = binding.number_of(held.stored.key.as_deref(), place.1);
+            let headers = envelope::wrapped(held.stored.headers.to_vec(), &held.origin);
+            Some((to.topic, partition, headers))
+        })
+    }
+
     /// Hands an event on to where its subscription falls back to.
     pub(super) fn fall_back(&mut self, place: Place, event: EventRef) -> Result<(), Error> {
+        self.pass_on(place, event, |binding, held| {
+            let (to, key) = (binding.fallback?, held.stored.key.as_deref());
+            let partition = Store::partition_among(to.partitions, key, held.origin.offset);
+            Some((to.topic, partition, marked(&held.stored.headers, &binding.name, &held.origin)))
+        })
+    }
+
+    fn pass_on(
+        &mut self,
+        place: Place,
+        event: EventRef,
+        to: impl FnOnce(&Binding, &Held) -> Option<Passed>,
+    ) -> Result<(), Error> {
         let part = self.parts.get(&place);
         let slot = part.and_then(|part| Some((&part.binding, part.slots.get(&event)?)));
         let Some((binding, slot)) = slot else {
-            return Err(Error::broken("an event fell back whose bytes are gone"));
+            return Err(Error::broken("an event passed on whose bytes are gone"));
         };
-        let (Some(to), Content::Record(held)) = (binding.fallback, &slot.content) else {
-            return Err(Error::broken("an event fell back to nowhere"));
+        let Content::Record(held) = &slot.content else {
+            return Err(Error::broken("a timer passed on as if it were a record"));
+        };
+        let Some((topic, partition, headers)) = to(binding, held) else {
+            return Err(Error::broken("an event passed on to nowhere"));
         };
         let stored = &held.stored;
-        let key = stored.key.clone();
         let append = Append {
-            topic: to.topic,
-            partition: Store::partition_among(to.partitions, key.as_deref(), held.origin.offset),
+            topic,
+            partition,
             timestamp: stored.timestamp,
-            key,
-            headers: marked(&stored.headers, &binding.name, &held.origin),
+            key: stored.key.clone(),
+            headers,
             payload: stored.payload.clone(),
         };
         self.stage_append(Cause { place, event, is_letter: false }, append);
