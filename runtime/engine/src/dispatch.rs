@@ -116,12 +116,14 @@ impl Partition {
         }
     }
 
-    /// The breaker is open: a record goes elsewhere. A timer, which is no record, and what has its
-    /// place in parking wait for the breaker, and what is behind them with them.
+    /// The breaker is open: a record goes elsewhere. A timer, which is no record, what has its
+    /// place in parking, and what was driven again to be handled here wait for the breaker, and
+    /// what is behind them with them.
     fn fall_back(&mut self, scope: &mut Scope<'_>, key: KeyHash) {
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         let Some((head, parked)) = lane.head() else { return };
-        if parked.is_some() || matches!(head.origin, EventRef::Timer { .. }) {
+        let is_timer = matches!(head.origin, EventRef::Timer { .. });
+        if parked.is_some() || is_timer || head.redriven {
             lane.state = State::Ready;
             scope.desk.held.push((self.book.place.1, key));
             return;

@@ -422,9 +422,9 @@ static BREAKER: Table = Table {
             "events wait",
             "Topic that takes the events instead while it is open, as they are, with the headers \
              `fallback-subscription`, `fallback-topic`, `fallback-partition` and \
-             `fallback-offset`. Timers, and events that are parked, wait all the same, and with \
-             them what is behind them. It is made where it is missing, and kept for ever unless \
-             `[topics]` says otherwise.",
+             `fallback-offset`. Timers, events that are parked, and dead letters that are driven \
+             again wait all the same, and with them what is behind them. It is made where it is \
+             missing, and kept for ever unless `[topics]` says otherwise.",
         ),
     ],
 };

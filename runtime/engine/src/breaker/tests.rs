@@ -7,8 +7,8 @@ use crate::rig::{
     PARTITION, Rig, SUBSCRIPTION, fetched, policy, position, record, timer_entry, with_id,
 };
 use crate::{
-    Assignment, BreakerPolicy, Circuit, Effect, EventRef, FailureClass, Input, Instant, Millis,
-    Observation, Policy, Position, Staged, Terminal,
+    Assignment, BreakerPolicy, Circuit, Effect, EventRef, FailureClass, Fetched, Input, Instant,
+    Millis, Observation, Policy, Position, Staged, Terminal,
 };
 
 const BREAKER: BreakerPolicy = BreakerPolicy {
@@ -274,6 +274,25 @@ fn what_cannot_fall_back_waits_with_what_is_behind_it() {
     rig.at(11_000);
     probed(&mut rig, Vec::new());
     assert_eq!(rig.invoked().len(), 1, "the first probe");
+}
+
+#[test]
+fn what_is_driven_again_waits_with_what_is_behind_it() {
+    let mut rig = falling_back(breaking(), crate::rig::assignment(1));
+    rig.fetch(Fetched { redriven: true, ..fetched(4, 9) }).fetch(fetched(5, 9));
+    assert_eq!(fell_back(&rig), Vec::new(), "who drove it again wants it handled");
+    rig.at(11_000);
+    probed(&mut rig, Vec::new());
+    let attempted: Vec<EventRef> = crate::rig::invoked(&rig.all);
+    assert!(!attempted.contains(&record(5)), "before the one that waited");
+    for _ in 0..20 {
+        let Some(attempt) = rig.engine.worker.running.keys().next().copied() else { break };
+        let outcome = crate::Outcome::Succeeded { timers: Vec::new(), size: crate::Bytes(1) };
+        rig.give(Input::Finished { attempt, outcome });
+    }
+    let attempted: Vec<EventRef> = crate::rig::invoked(&rig.all);
+    let place = |offset| attempted.iter().position(|event| *event == record(offset));
+    assert!(place(4).is_some() && place(4) < place(5), "{attempted:?}");
 }
 
 #[test]
