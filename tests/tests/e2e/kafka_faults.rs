@@ -8,4 +8,5 @@ mod oversized;
 mod poison;
 mod repeats;
 mod restarts;
+mod restores;
 mod scene;

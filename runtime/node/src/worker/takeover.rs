@@ -27,8 +27,8 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// ends it or is dead, and then the broker does, which takes it `transaction_timeout`, 8 s by
 /// default, and up to 10 s more (source: the contract, "Identity").
 const SETTLE_TOLD: Duration = Duration::from_secs(30);
-/// Records read from a changelog in one step.
-const STEP_EVENTS: u32 = 10_000;
+/// Records read from a changelog in one step, after which it is told, and kept, how far it is.
+const STEP_EVENTS: u32 = 2_000;
 /// Bytes of them.
 const STEP_BYTES: Size = Size::mib(8);
 /// A cache older than this is not trusted: deletions may have left the changelog since, half of

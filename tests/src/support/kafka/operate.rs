@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::{Cluster, tools};
 
 const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+const CONFIGS: &str = "kafka.admin.ConfigCommand";
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 
 /// What a group has committed of one partition.
@@ -135,7 +136,25 @@ impl Cluster {
         let mut arguments = vec!["--bootstrap-server", &servers, "--alter"];
         arguments.extend(["--entity-type", "topics", "--entity-name", name]);
         arguments.extend(["--add-config", setting]);
-        tools::run("kafka.admin.ConfigCommand", &arguments).map(drop)
+        tools::run(CONFIGS, &arguments).map(drop)
+    }
+
+    /// Lets clients of each `client.id` read so many bytes per second from now on, and as many as
+    /// they like for `None`.
+    ///
+    /// # Errors
+    ///
+    /// When the cluster refuses.
+    pub fn limit_reads(&self, bytes: Option<u32>) -> Result<()> {
+        let servers = self.bootstrap();
+        let mut arguments = vec!["--bootstrap-server", &servers, "--alter"];
+        arguments.extend(["--entity-type", "clients", "--entity-default"]);
+        let quota = bytes.map(|bytes| format!("consumer_byte_rate={bytes}"));
+        arguments.extend(match &quota {
+            Some(quota) => ["--add-config", quota],
+            None => ["--delete-config", "consumer_byte_rate"],
+        });
+        tools::run(CONFIGS, &arguments).map(drop)
     }
 
     /// The end offset of every partition of topics whose name is `pattern`, those that only ends
