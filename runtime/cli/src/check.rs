@@ -184,7 +184,7 @@ fn without_component(name: &str) -> gristmill_config::Problem {
 /// Topics of a running host that is named.
 fn existing(url: Option<&str>) -> Result<Vec<String>, Problem> {
     let Some(url) = url else { return Ok(Vec::new()) };
-    let client = Remote { url: url.to_owned() }.client()?;
+    let client = Remote::at(url).client()?;
     let answer = client.get(Request::to("/api/v1/topics"))?;
     Ok(list(&answer, "topics").iter().map(|topic| text(topic, "name").to_owned()).collect())
 }

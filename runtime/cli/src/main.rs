@@ -24,6 +24,7 @@ mod remote;
 mod run;
 mod subscriptions;
 mod table;
+mod token;
 mod topics;
 mod units;
 
@@ -78,6 +79,9 @@ enum Command {
     Consume(consume::Args),
     /// Shows dead letters and drives them again
     Dlq(dlq::Args),
+    /// Makes tokens for the HTTP surface of a host
+    #[command(subcommand)]
+    Token(token::Command),
     /// Prints what makes a shell complete commands
     Completions(completions::Args),
 }
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
         Command::Produce(args) => produce::run(&args, &output),
         Command::Consume(args) => consume::run(&args, &output),
         Command::Dlq(args) => dlq::run(args, &output),
+        Command::Token(command) => token::run(&command, &output),
         Command::Completions(args) => Ok(completions::run(&args, &output)),
     };
     match result {
@@ -122,7 +127,7 @@ mod tests {
     fn commands(command: &clap::Command, name: &str, found: &mut BTreeMap<String, Vec<String>>) {
         if !command.has_subcommands() {
             let options = command.get_arguments().filter_map(|argument| argument.get_long());
-            let told_once = ["json", "url", "help"];
+            let told_once = ["json", "url", "token-file", "help"];
             let own = options.filter(|option| !told_once.contains(option));
             found.insert(name.to_owned(), own.map(str::to_owned).collect());
         }

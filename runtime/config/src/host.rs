@@ -1,16 +1,22 @@
 //! Owns the host's configuration: what an operator decides about one host, checked. It never
 //! reads a file or an environment by itself.
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::PathBuf,
+};
 
 use gristmill_engine::{Bytes, Millis, WorkerPolicy};
 
 use crate::{
-    Broker, Env, Glob, Guarantee, Pointer, Problems, Source, broker,
+    Broker, Commands, Env, Glob, Guarantee, Pointer, Problems, Source, TokenConfig, broker,
+    commands,
     keys::host::{HOST, KAFKA_INTERVAL_MIN},
     problem::code,
     report::Report,
-    units,
+    tokens, units,
     walk::{Checked, Value, checked::disagree, folder, walk},
 };
 
@@ -37,8 +43,12 @@ pub struct HostConfig {
     pub storage: Storage,
     /// Topics and what holds for those not declared.
     pub topics: Topics,
+    /// Commands and queries.
+    pub commands: Commands,
     /// The HTTP surface.
     pub http: Http,
+    /// Who is admitted to it, by name; where there is nobody, everybody is.
+    pub tokens: BTreeMap<String, TokenConfig>,
     /// Logs.
     pub telemetry: Telemetry,
     /// What no manifest exceeds.
@@ -244,7 +254,9 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<(HostConfig, Che
         attempts_max: checked.count("attempts_max"),
         storage: storage(checked.table("storage")),
         topics: topics(checked.table("topics")),
+        commands: commands::read(checked.table("commands"), &declared(&checked), &mut report),
         http: http(checked.table("http")),
+        tokens: tokens::read(checked.table("tokens"), &mut report),
         telemetry: telemetry(checked.table("telemetry")),
         ceilings: ceilings(checked.table("ceilings"), &broker),
         checkpoint: checkpoint(checked.table("checkpoint"), &broker),
@@ -270,18 +282,25 @@ fn address(checked: &Checked) -> SocketAddr {
     }
 }
 
-/// Whoever reaches the address may do anything: only an operator's word opens it to others.
+/// Whoever reaches the address may do anything, unless tokens are asked for: only an operator's
+/// word opens it to others.
 fn check_listen(checked: &Checked, report: &mut Report<'_>) {
     let http = checked.table("http");
     let sound = checked.sound("listen") && http.sound("allow_anonymous");
-    let address = address(checked);
-    if !sound || http.flag("allow_anonymous") || address.ip().is_loopback() {
+    let (address, asks) = (address(checked), !checked.table("tokens").open.is_empty());
+    if http.flag("allow_anonymous") && asks {
+        let reason = "`allow_anonymous` admits everybody, and `[tokens]` nobody without one";
+        let place = http.place("allow_anonymous");
+        let instead = Some("allow_anonymous = false".to_owned());
+        report.error(place, code::CONTRADICTION, reason, instead);
+    }
+    if !sound || http.flag("allow_anonymous") || asks || address.ip().is_loopback() {
         return;
     }
     let reason = format!(
         "`listen = \"{address}\"` is open to other machines, and no one has to say who they are: \
-         tokens come with a later release; listen on loopback, or set `allow_anonymous = true` in \
-         `[http]` where the network is trusted"
+         listen on loopback, admit those you know with `gristmill token new`, or set \
+         `allow_anonymous = true` in `[http]` where the network is trusted"
     );
     let instead = format!("listen = \"127.0.0.1:{}\"", address.port());
     report.error(checked.place("listen"), code::OPEN_TO_ANYONE, reason, Some(instead));
@@ -316,6 +335,11 @@ fn topics(checked: &Checked) -> Topics {
         defaults: topic(defaults, defaults),
         create_on_publish: checked.flag("create_on_publish"),
     }
+}
+
+/// Names of the topics that are declared.
+fn declared(checked: &Checked) -> BTreeSet<&str> {
+    checked.table("topics").open.iter().map(|(name, _)| name.as_str()).collect()
 }
 
 /// What `table` says of a topic, and `defaults` where it is silent.

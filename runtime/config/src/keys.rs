@@ -2,8 +2,10 @@
 //! and reference page are made from these descriptions alone. It reads no document.
 
 pub(crate) mod broker;
+mod commands;
 pub(crate) mod host;
 pub(crate) mod manifest;
+mod tokens;
 
 use crate::{text::Text, units, walk::checked::disagree};
 
@@ -27,8 +29,8 @@ pub(crate) struct Open {
     pub(crate) rule: Text,
     /// What such a table may have.
     pub(crate) table: &'static Table,
-    /// The fixed key beside it whose values hold where this table is silent.
-    pub(crate) inherits: &'static str,
+    /// The fixed key beside it whose values hold where this table is silent, instead of presets.
+    pub(crate) inherits: Option<&'static str>,
 }
 
 /// One key.

@@ -8,6 +8,7 @@
 
 mod broker;
 mod check;
+mod commands;
 mod envelope;
 mod expand;
 mod explain;
@@ -26,11 +27,13 @@ mod subscription;
 mod suggest;
 mod syntax;
 mod text;
+mod tokens;
 mod units;
 mod walk;
 
 pub use broker::{Broker, GroupTemplate, Guarantee, Kafka};
 pub use check::cross_check;
+pub use commands::{CommandConfig, Commands};
 pub use explain::{Because, Explanation, Setting, Stage, explain};
 pub use field::{Pointer, Secret};
 pub use glob::Glob;
@@ -46,6 +49,7 @@ pub use selector::{TopicExpression, TopicSelector};
 pub use subscription::{
     Clock, DeadLetter, Envelope, Fields, Filter, Format, Grants, Limits, Start, SubscriptionConfig,
 };
+pub use tokens::{Role, TokenConfig};
 
 /// A document: its name and its text.
 #[derive(Debug, Clone, Copy)]

@@ -109,7 +109,8 @@ fn section(page: &mut String, shape: &Table, path: &str, inherits: &str) {
     if let Some(open) = &shape.open {
         let inner = format!("{path}.\"{}\"", open.placeholder);
         heading(page, &format!("[{inner}]"), open.table.doc);
-        section(page, open.table, &inner, &format!("{path}.{}", open.inherits));
+        let inherits = open.inherits.map(|key| format!("{path}.{key}"));
+        section(page, open.table, &inner, &inherits.unwrap_or_default());
     }
 }
 

@@ -45,7 +45,9 @@ fn table(shape: &Table) -> Map<String, Value> {
     if let Some(open) = &shape.open {
         // Names of tables: any fixed key, or a name of the rule.
         if let Some(pattern) = open.rule.pattern() {
-            schema.insert("propertyNames".to_owned(), json!({ "pattern": anchored(pattern) }));
+            let fixed: Vec<&str> = shape.keys.iter().map(|key| key.name).collect();
+            let pattern = format!("({}|{pattern})", fixed.join("|"));
+            schema.insert("propertyNames".to_owned(), json!({ "pattern": anchored(&pattern) }));
         }
     }
     schema.insert("additionalProperties".to_owned(), others);

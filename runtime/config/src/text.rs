@@ -3,7 +3,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
-use crate::{GroupTemplate, Pointer, broker, problem::code, selector::TopicSelector};
+use crate::{GroupTemplate, Pointer, broker, problem::code, selector::TopicSelector, tokens};
 
 /// What a string must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,16 @@ pub(crate) enum Text {
     Prefix,
     /// The name of a property of librdkafka.
     Property,
+    /// A type of event.
+    Type,
+    /// JSON.
+    Json,
+    /// The hash of a token.
+    TokenHash,
+    /// A role of a token.
+    Role,
+    /// A moment.
+    Moment,
 }
 
 /// Why a string is not what it must be.
@@ -61,6 +71,8 @@ pub(crate) const NAME_MAX: usize = 64;
 const VISIBLE_MAX: usize = 128;
 /// Longest host name, in characters (source: RFC 1035).
 const HOST_MAX: usize = 253;
+/// A hash, as an example: of a token that nobody has.
+const TOKEN_HASH: &str = "sha256:46b4ca215b89878777d6c1eaf31fd99ae84e7fb0aadc871e52fdd0ae4013d3cc";
 /// Log levels, most severe first.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -87,7 +99,12 @@ impl Text {
             | Self::Directives
             | Self::Server
             | Self::Group
+            | Self::Type
+            | Self::Json
+            | Self::TokenHash
+            | Self::Moment
             | Self::Prefix => code::MALFORMED,
+            Self::Role => code::NO_SUCH_CHOICE,
         };
         let reason = format!("\"{}\" is {}", shortened(text), self.misfit(text));
         let instead = self.mend(text).filter(|mended| self.holds(mended));
@@ -116,7 +133,11 @@ impl Text {
             Self::TopicSelector if self.is_expression(text) => TopicSelector::new(text).is_ok(),
             Self::TopicSelector => Self::Topic.holds(text),
             Self::TopicPattern => fits(text, TOPIC_MAX, |c| is_topic(c) || c == '*'),
-            Self::TypePattern | Self::Path => !text.is_empty(),
+            Self::TypePattern | Self::Path | Self::Type => !text.is_empty(),
+            Self::Json => serde_json::from_str::<serde_json::Value>(text).is_ok(),
+            Self::TokenHash => tokens::digest(text).is_some(),
+            Self::Role => tokens::Role::of(text).is_some(),
+            Self::Moment => tokens::moment(text).is_some(),
             Self::Pointer => Pointer::new(text).is_some(),
             Self::PointerOrNone => text == "none" || Pointer::new(text).is_some(),
             Self::Address => text.parse::<SocketAddr>().is_ok(),
@@ -172,6 +193,11 @@ impl Text {
             }
             Self::Prefix => "a prefix: 1 to 128 visible ASCII characters",
             Self::Property => "a property name: 1 or more of `a-z`, `0-9`, `.`, `_` and `-`",
+            Self::Type => "a type: not empty",
+            Self::Json => "JSON such as `{ \"status\": \"later\" }`",
+            Self::TokenHash => "a hash: `sha256:` and 64 hexadecimal digits",
+            Self::Role => "a role: `read`, `publish` or `operate`",
+            Self::Moment => "a moment in RFC 3339 such as `2027-01-31T00:00:00Z`",
         }
     }
 
@@ -184,12 +210,14 @@ impl Text {
             Self::TopicPattern => Some("[a-zA-Z0-9._*-]{1,249}"),
             Self::Pointer => Some("/.*"),
             Self::PointerOrNone => Some("(none|/.*)"),
-            Self::TypePattern | Self::Path | Self::Header => Some(".+"),
+            Self::TypePattern | Self::Path | Self::Header | Self::Type => Some(".+"),
             Self::Server => Some("[^ ]+:[0-9]{1,5}"),
             Self::Group => Some(r".*\{subscription\}.*"),
             Self::Prefix => Some("[!-~]{1,128}"),
             Self::Property => Some("[a-z0-9._-]+"),
-            Self::Any | Self::Address | Self::Directives => None,
+            Self::TokenHash => Some("sha256:[0-9a-fA-F]{64}"),
+            Self::Role => Some("(read|publish|operate)"),
+            Self::Any | Self::Address | Self::Directives | Self::Json | Self::Moment => None,
         }
     }
 
@@ -208,6 +236,11 @@ impl Text {
             Self::Server => "kafka:9092",
             Self::Group => "{name}-{subscription}",
             Self::Property => "security.protocol",
+            Self::Type => "order.placed",
+            Self::Json => "{}",
+            Self::TokenHash => TOKEN_HASH,
+            Self::Role => "read",
+            Self::Moment => "2027-01-31T00:00:00Z",
         }
     }
 
@@ -244,7 +277,15 @@ impl Text {
                 let lower = text.trim().to_lowercase();
                 Some(lower.chars().map(|c| if is_property(c) { c } else { '.' }).collect())
             }
-            Self::Any | Self::TypePattern | Self::Path | Self::Header => None,
+            Self::Any
+            | Self::TypePattern
+            | Self::Path
+            | Self::Header
+            | Self::Type
+            | Self::Json
+            | Self::TokenHash
+            | Self::Moment => None,
+            Self::Role => Some(text.trim().to_lowercase()),
         }
     }
 }

@@ -140,7 +140,8 @@ impl Walker<'_> {
                 self.report.error(place, misfit.code, misfit.reason, mended);
             }
             self.warn_if_meant_fixed(shape, name, &at.child(name, place));
-            let inner_at = At { inherits: true, ..at.child(name, place) };
+            let inherits = open.inherits.is_some();
+            let inner_at = At { inherits, ..at.child(name, place) };
             named.push((name.to_owned(), self.table(open.table, Some(inner), &inner_at)));
         }
         named

@@ -13,6 +13,7 @@ mod properties;
 mod reader;
 mod record;
 mod registry;
+mod tail;
 
 pub use appender::{Appended, Appender, AppenderBounds};
 pub use cluster::{
@@ -27,3 +28,4 @@ pub use properties::{SESSION_TIMEOUT_DEFAULT, Settings, TRANSACTION_TIMEOUT_DEFA
 pub use reader::{ReadLimit, Reader};
 pub use record::{NewRecord, Record};
 pub use registry::Registry;
+pub use tail::{Heard, Tail};

@@ -233,6 +233,17 @@ impl Settings {
         config
     }
 
+    /// As [`Settings::reader`], but it is polled all the time, and an offset that is not there any
+    /// more stands for the first that is.
+    pub(crate) fn tail(&self) -> ClientConfig {
+        let mut config = self.consumer("tail", &format!("{}-.reader", self.client_id));
+        config
+            .set("auto.offset.reset", "earliest")
+            .set("fetch.wait.max.ms", FETCH_WAIT.0.to_string())
+            .set("queued.max.messages.kbytes", READER_QUEUE_KIB.to_string());
+        config
+    }
+
     /// Asks for topics, groups and offsets, these as `isolation` (`read_committed`,
     /// `read_uncommitted`) sees them. Reads no records and has no group.
     pub(crate) fn watcher(&self, isolation: &str) -> ClientConfig {

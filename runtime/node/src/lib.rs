@@ -7,6 +7,7 @@
 mod binding;
 mod broker;
 mod clock;
+mod commands;
 mod connecting;
 mod consumer_groups;
 mod envelope;

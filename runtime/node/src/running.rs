@@ -82,7 +82,8 @@ impl Node {
     pub async fn start(settings: Settings) -> Result<Self, Error> {
         // The address first: a second host on one machine is told so before it waits for a lock.
         let listener = listen(settings.config.listen).await?;
-        let is_open = !settings.config.listen.ip().is_loopback();
+        let is_open =
+            !settings.config.listen.ip().is_loopback() && settings.config.tokens.is_empty();
         let address = listener.local_addr().map_err(Error::Serve)?;
         let hook = settings.transaction_hook.clone();
         let (parts, cluster) = tokio::task::spawn_blocking(|| prepare(settings))

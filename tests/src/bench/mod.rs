@@ -1,6 +1,7 @@
 //! Measures a host from outside, as its users would, and writes down what it measured. It asserts
 //! nothing: a slow machine is no failure.
 
+pub mod commands;
 pub mod figure;
 pub mod idle;
 pub mod kafka;
@@ -23,7 +24,7 @@ pub struct Options {
     pub binary: PathBuf,
     /// Events of a run for throughput.
     pub events: u64,
-    /// Seconds of the run for latency.
+    /// Seconds of the runs for latency and commands.
     pub seconds: u64,
     /// Plugins of the run for starting.
     pub plugins: u32,
@@ -35,9 +36,10 @@ pub type Progress<'a> = &'a mut dyn FnMut(&str);
 type Measure = fn(&Options, Progress<'_>) -> Result<Vec<Figure>>;
 
 /// Measurements by name, in the order they are taken.
-pub const ALL: [(&str, Measure); 4] = [
+pub const ALL: [(&str, Measure); 5] = [
     ("throughput", throughput::measure),
     ("latency", latency::measure),
+    ("commands", commands::measure),
     ("start", start::measure),
     ("idle", idle::measure),
 ];

@@ -68,24 +68,33 @@ instances = {{ reuse = {reuse} }}
 
 /// Event `number` as a structured CloudEvent.
 fn event(number: u64) -> Value {
-    let key = number.wrapping_mul(2_654_435_761) % KEYS;
     json!({
         "specversion": "1.0",
         "id": number.to_string(),
         "source": "/bench",
         "type": "order.placed",
-        "partitionkey": format!("key-{key}"),
-        "data": {
-            "id": number.to_string(),
-            "amount": number % 100,
-            "customer": format!("key-{key}"),
-            "items": [
-                { "sku": format!("A-{key}"), "count": 2 },
-                { "sku": "B-7", "count": 1 },
-            ],
-            "note": FILLING,
-        },
+        "partitionkey": key(number),
+        "data": data(number),
     })
+}
+
+/// What event `number` says.
+pub fn data(number: u64) -> Value {
+    let key = key(number);
+    json!({
+        "id": number.to_string(),
+        "amount": number % 100,
+        "customer": key,
+        "items": [
+            { "sku": format!("A-{}", number % KEYS), "count": 2 },
+            { "sku": "B-7", "count": 1 },
+        ],
+        "note": FILLING,
+    })
+}
+
+fn key(number: u64) -> String {
+    format!("key-{}", number.wrapping_mul(2_654_435_761) % KEYS)
 }
 
 /// A batch of events by number.

@@ -11,13 +11,13 @@ use gristmill_tests::support::component;
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Args {
-    /// One measurement alone: throughput, latency, start or idle
+    /// One measurement alone: throughput, latency, commands, start or idle
     #[arg(long, value_name = "NAME", value_parser = bench::ALL.map(|(name, _)| name))]
     only: Option<String>,
     /// Events per run for throughput
     #[arg(long, default_value_t = 300_000)]
     events: u64,
-    /// Seconds of the run for latency
+    /// Seconds of the runs for latency and commands
     #[arg(long, default_value_t = 20)]
     seconds: u64,
     /// Plugins of the runs for starting

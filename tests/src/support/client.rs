@@ -1,6 +1,7 @@
 //! Speaks HTTP with a host as any client would: publishes batches, reads topics, asks operators'
 //! questions. An answer that is not a success is an error with the host's own words.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
@@ -54,6 +55,30 @@ impl Stored {
     /// The first header of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|header| header.name == name).map(|header| header.value.as_str())
+    }
+}
+
+/// An answer, read whole.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its headers by name, which is in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// Its body.
+    pub text: String,
+}
+
+impl Answer {
+    /// A header, empty where there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// Status and code of an error, such as `404 E0420`.
+    pub fn failure(&self) -> String {
+        let error: Value = serde_json::from_str(&self.text).unwrap_or_default();
+        format!("{} {}", self.status, error["error"]["code"].as_str().unwrap_or("without a code"))
     }
 }
 
@@ -289,6 +314,29 @@ impl Client {
         let request = self.agent.post(format!("{}{path}", self.base));
         let answer = request.header("content-type", "text/plain").send(body)?;
         text(answer).map(drop).with_context(|| format!("post {path}"))
+    }
+
+    /// Posts text with these headers; the answer, whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// When none came.
+    pub fn ask(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut answer = request.send(body)?;
+        let text = |value: &ureq::http::HeaderValue| {
+            String::from_utf8_lossy(value.as_bytes()).into_owned()
+        };
+        let headers = answer.headers().iter();
+        let headers = headers.map(|(name, value)| (name.as_str().to_owned(), text(value)));
+        Ok(Answer {
+            status: answer.status().as_u16(),
+            headers: headers.collect(),
+            text: answer.body_mut().with_config().limit(ANSWER_MAX).read_to_string()?,
+        })
     }
 
     /// The answer of a GET as it comes.

@@ -1,7 +1,9 @@
 //! End-to-end tests on real hosts: the binary that `make build` built and the guests that
 //! `make guests` did.
 
+mod both;
 mod chaos;
+mod commands;
 mod kafka;
 mod kafka_chaos;
 mod kafka_faults;

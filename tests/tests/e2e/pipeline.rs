@@ -7,29 +7,19 @@ use anyhow::{Context, Result, ensure};
 use gristmill_tests::support::client::{Client, Stored, Subscription};
 use gristmill_tests::support::component::{binary, guest};
 use gristmill_tests::support::home::{Home, Process};
-use gristmill_tests::support::kafka;
 use gristmill_tests::support::wait;
 use serde_json::Value;
 
+use super::both::{Ground, on_both};
+
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Runs a story on the embedded store, and then on Kafka.
-fn on_both(name: &str, story: impl Fn(&str) -> Result<()>) -> Result<()> {
-    let config = format!(
-        "name = \"{name}\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\nworkers = 2\n\
-         [storage]\nreserve = \"64MiB\"\n[topics.defaults]\npartitions = 4\n[topics.in]\n\
-         [topics.more]\n[topics.answers]\n"
-    );
-    story(&config).context("on the embedded store")?;
-    let cluster = kafka::Cluster::start(1)?;
-    let brokers = cluster.bootstrap();
-    story(&format!("{config}[broker]\nkind = \"kafka\"\nbrokers = [\"{brokers}\"]\n"))
-        .context("on Kafka")
-}
+const TABLES: &str =
+    "[topics.defaults]\npartitions = 4\n[topics.in]\n[topics.more]\n[topics.answers]\n";
 
 /// A host with one more subscription beside `puppet`, which does what its events say.
-fn running(config: &str, lines: &str) -> Result<(Home, Process, Client)> {
-    let home = Home::new(&binary("debug"), config)?;
+fn running(ground: &Ground, lines: &str) -> Result<(Home, Process, Client)> {
+    let home = Home::new(&binary("debug"), &ground.config)?;
     let manifest = format!(
         "[[subscription]]\nname = \"puppet\"\ntopics = [\"in\"]\nenvelope = \"raw\"\n\
          grants.emit = [\"answers\"]\n{lines}\n[[subscription]]\nname = \"other\"\n\
@@ -98,8 +88,8 @@ fn break_both(client: &Client) -> Result<u64> {
 
 #[test]
 fn an_open_breaker_attempts_nothing_gives_up_on_nothing_and_closes_by_itself() -> Result<()> {
-    on_both("breaking", |config| {
-        let (home, host, client) = running(config, BREAKER)?;
+    on_both("breaking", TABLES, |ground| {
+        let (home, host, client) = running(ground, BREAKER)?;
         let failing = break_both(&client)?;
         ensure!(failing >= 10, "{failing} events, and both workers have had 5");
         publish(&client, "in", "echo", 60)?;
@@ -180,12 +170,12 @@ fn check_each_once(client: &Client, written: &[Stored], fallen: &[Fallen]) -> Re
 #[test]
 fn events_fall_back_while_the_breaker_is_open_and_are_handled_when_it_closes() -> Result<()> {
     const FALLBACK: &str = "in-while-open";
-    on_both("falling", |config| {
+    on_both("falling", TABLES, |ground| {
         let lines = format!(
             "concurrency = 1\nretry.initial_interval = \"1h\"\nretry.max_interval = \"1h\"\n\
              breaker = {{ attempts = 5, pause = \"20s\", fallback = \"{FALLBACK}\" }}"
         );
-        let (_home, host, client) = running(config, &lines)?;
+        let (_home, host, client) = running(ground, &lines)?;
         break_both(&client)?;
         for round in 0..3 {
             publish(&client, "in", &"echo\n".repeat(round + 1), 20)?;
@@ -212,9 +202,9 @@ fn events_fall_back_while_the_breaker_is_open_and_are_handled_when_it_closes() -
 
 #[test]
 fn too_many_dead_letters_pause_their_subscription_until_somebody_resumes_it() -> Result<()> {
-    on_both("guarded", |config| {
+    on_both("guarded", TABLES, |ground| {
         let lines = "dead_letter_guard = { events = 10, dead_letters = 0.5 }";
-        let (home, host, client) = running(config, lines)?;
+        let (home, host, client) = running(ground, lines)?;
         publish(&client, "in", "echo", 20)?;
         until("echoes", &client, || Ok(answers(&client)? == 20))?;
         publish(&client, "in", "reject", 200)?;
@@ -251,8 +241,8 @@ fn too_many_dead_letters_pause_their_subscription_until_somebody_resumes_it() ->
 
 #[test]
 fn attempts_start_no_oftener_than_the_limit() -> Result<()> {
-    on_both("paced", |config| {
-        let (_home, host, client) = running(config, "events_per_second = 40")?;
+    on_both("paced", TABLES, |ground| {
+        let (_home, host, client) = running(ground, "events_per_second = 40")?;
         let began = Instant::now();
         publish(&client, "in", "echo", 200)?;
         until("echoes", &client, || Ok(answers(&client)? == 200))?;

@@ -11,9 +11,10 @@ use gristmill_store::{Settings, Store};
 use gristmill_tests::support::client::{Client, Stored, Subscription};
 use gristmill_tests::support::component::{binary, guest};
 use gristmill_tests::support::home::{Home, Process};
-use gristmill_tests::support::kafka::Cluster;
 use gristmill_tests::support::wait;
 use serde_json::{Value, json};
+
+use super::both::{Ground, embedded, on_both};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Keys that events are of: more than there are partitions.
@@ -21,36 +22,11 @@ const KEYS: u32 = 11;
 /// The subscription's topics, with their partitions.
 const TOPICS: [(&str, u32); 2] = [("in", 4), ("more", 3)];
 
-/// Where the host of a story runs, and the cluster if it runs on one.
-struct Ground {
-    config: String,
-    cluster: Option<Cluster>,
-}
-
-/// The embedded store of a host of this name.
-fn embedded(name: &str) -> Ground {
+/// Their tables, and those of what the subscriptions emit to.
+fn tables() -> String {
     let [one, other] =
         TOPICS.map(|(topic, count)| format!("[topics.{topic}]\npartitions = {count}\n"));
-    let config = format!(
-        "name = \"{name}\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\nworkers = 2\n\
-         [storage]\nreserve = \"64MiB\"\n[topics.out]\npartitions = 2\n\
-         [topics.answers]\npartitions = 2\n{one}{other}"
-    );
-    Ground { config, cluster: None }
-}
-
-/// Runs a story on the embedded store, and then on Kafka.
-fn on_both(name: &str, story: impl Fn(&Ground) -> Result<()>) -> Result<()> {
-    let ground = embedded(name);
-    story(&ground).context("on the embedded store")?;
-    let config = ground.config;
-    let cluster = Cluster::start(1)?;
-    let brokers = cluster.bootstrap();
-    let config = format!(
-        "{config}[broker]\nkind = \"kafka\"\nbrokers = [\"{brokers}\"]\n\
-         session_timeout = \"6s\"\n"
-    );
-    story(&Ground { config, cluster: Some(cluster) }).context("on Kafka")
+    format!("[topics.out]\npartitions = 2\n[topics.answers]\npartitions = 2\n{one}{other}")
 }
 
 /// The manifest of two subscriptions of both topics: `tally`, with `lines`, and another with its
@@ -146,7 +122,7 @@ fn check(client: &Client, subscription: &str, rounds: u32) -> Result<()> {
 
 #[test]
 fn events_of_a_key_meet_whatever_partitions_their_topics_have() -> Result<()> {
-    on_both("meeting", |ground| {
+    on_both("meeting", &tables(), |ground| {
         let home = home(ground, "repartition = 6")?;
         let (host, client) = start(&home)?;
         publish_rounds(&client, 0..15)?;
@@ -208,7 +184,7 @@ fn dead_letters_say_where_events_came_from(client: &Client, host: &Process) -> R
 #[test]
 fn the_embedded_store_removes_what_was_forwarded_and_handled() -> Result<()> {
     const REMOVED: &str = "removed forwarded events that were handled";
-    let home = home(&embedded("removing"), "repartition = 6")?;
+    let home = home(&embedded("removing", &tables()), "repartition = 6")?;
     let mut host = home.start(&[("GRISTMILL_LOG", "info,gristmill_node=debug".to_owned())])?;
     let client = host.must_be_ready()?;
     let removals = || -> Result<usize> {
@@ -240,7 +216,7 @@ fn the_embedded_store_removes_what_was_forwarded_and_handled() -> Result<()> {
 /// Where no state lies by key, events without one take turns, each handled once all the same.
 #[test]
 fn events_without_a_key_are_forwarded_where_no_state_lies_by_it() -> Result<()> {
-    on_both("keyless", |ground| {
+    on_both("keyless", &tables(), |ground| {
         let home = Home::new(&binary("debug"), &ground.config)?;
         let one = |name: &str, partitions: u32| {
             format!(
@@ -286,7 +262,7 @@ const DUE: Duration = Duration::from_secs(10);
 /// was published before that, until it has been forwarded and handled.
 #[test]
 fn overdue_timers_wait_for_events_that_are_still_to_be_forwarded() -> Result<()> {
-    on_both("waiting", |ground| {
+    on_both("waiting", &tables(), |ground| {
         let home = home(ground, "repartition = 6")?;
         let (host, client) = start(&home)?;
         let overdue = set_timers(&client, "restarted")?;

@@ -141,7 +141,7 @@ impl Place {
 const ABSENT: &str = "E0558";
 
 fn of_host(url: &str, question: &Question) -> Result<Value, Problem> {
-    Remote { url: url.to_owned() }.client()?.get(Request::to(question.path()))
+    Remote::at(url).client()?.get(Request::to(question.path()))
 }
 
 impl From<GroupsError> for Problem {

@@ -4,12 +4,13 @@
 mod failure;
 
 use std::io::{BufReader, Read};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::http::Response;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, RequestBuilder};
 
 pub(crate) use self::failure::{Failure, Refusal};
 use crate::problem::Problem;
@@ -34,13 +35,21 @@ pub(crate) struct Remote {
         default_value = "http://127.0.0.1:8080"
     )]
     pub(crate) url: String,
+    /// A file with the token that the host asks for; without it the environment has one, or none
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) token_file: Option<PathBuf>,
 }
+
+/// The token, where no file has it: an argument would be seen by all users of the machine.
+const TOKEN: &str = "GRISTMILL_TOKEN";
 
 /// A connection to one host, kept open between requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     agent: Agent,
     base: String,
+    /// Value of the header `authorization`.
+    credentials: Option<String>,
 }
 
 /// One request: its path below the base, and what goes with it.
@@ -52,6 +61,11 @@ pub(crate) struct Request<'a> {
 }
 
 impl Remote {
+    /// The host there, with the token of the environment.
+    pub(crate) fn at(url: &str) -> Self {
+        Self { url: url.to_owned(), token_file: None }
+    }
+
     /// A client of the host; it connects with the first request.
     pub(crate) fn client(&self) -> Result<Client, Problem> {
         self.client_within(None)
@@ -67,7 +81,19 @@ impl Remote {
             .timeout_per_read(Some(SILENCE))
             .timeout_global(most)
             .build();
-        Ok(Client { agent: config.new_agent(), base: base(&self.url)? })
+        let credentials = self.token()?.map(|token| format!("Bearer {token}"));
+        Ok(Client { agent: config.new_agent(), base: base(&self.url)?, credentials })
+    }
+
+    fn token(&self) -> Result<Option<String>, Problem> {
+        let Some(path) = &self.token_file else {
+            let given = std::env::var(TOKEN).ok().map(|it| it.trim().to_owned());
+            return Ok(given.filter(|it| !it.is_empty()));
+        };
+        let read = std::fs::read_to_string(path).map_err(|source| {
+            Problem::usage("E0569", format!("read the token in {}", path.display())).source(source)
+        })?;
+        Ok(Some(read.trim().to_owned()))
     }
 }
 
@@ -98,7 +124,8 @@ impl Client {
 
     /// Does a `DELETE`.
     pub(crate) fn delete(&self, path: &str) -> Result<(), Problem> {
-        let answered = self.agent.delete(format!("{}{path}", self.base)).call();
+        let to = self.agent.delete(format!("{}{path}", self.base));
+        let answered = self.introduced(to).call();
         self.granted(answered)?;
         Ok(())
     }
@@ -112,7 +139,7 @@ impl Client {
         for (name, value) in request.headers {
             to = to.header(name, value.as_bytes());
         }
-        let mut response = self.granted(to.send(body))?;
+        let mut response = self.granted(self.introduced(to).send(body))?;
         self.whole(&mut response)
     }
 
@@ -126,7 +153,8 @@ impl Client {
 
     /// Answer of a `GET` whatever its status, and the status.
     pub(crate) fn look(&self, path: &str) -> Result<(u16, Value), Failure> {
-        let answered = self.agent.get(format!("{}{path}", self.base)).call();
+        let to = self.agent.get(format!("{}{path}", self.base));
+        let answered = self.introduced(to).call();
         let mut response = answered.map_err(|error| Failure::silent(&self.base, error))?;
         let status = response.status().as_u16();
         Ok((status, self.whole(&mut response)?))
@@ -140,7 +168,15 @@ impl Client {
         for (name, value) in request.headers {
             to = to.header(name, value.as_bytes());
         }
-        self.granted(to.call())
+        self.granted(self.introduced(to).call())
+    }
+
+    /// A request that says who sends it.
+    fn introduced<B>(&self, to: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.credentials {
+            Some(credentials) => to.header("authorization", credentials),
+            None => to,
+        }
     }
 
     /// An answer that grants what was asked; any other is a refusal.

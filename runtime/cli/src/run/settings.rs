@@ -25,9 +25,13 @@ pub(super) fn read(args: &Args, output: &Output) -> Result<Option<HostConfig>, P
     };
     complaints::notes(&config.warnings, output);
     if let Some(listen) = args.listen {
-        if !listen.ip().is_loopback() && !config.http.allow_anonymous {
+        let is_open = config.http.allow_anonymous || !config.tokens.is_empty();
+        if !listen.ip().is_loopback() && !is_open {
             return Err(Problem::usage("E0552", format!("{listen} is open to other machines"))
-                .hint("where the network is trusted, set `allow_anonymous = true` in [http]"));
+                .hint(
+                    "`gristmill token new` admits those you know; where the network is trusted, \
+                     set `allow_anonymous = true` in [http]",
+                ));
         }
         config.listen = listen;
     }

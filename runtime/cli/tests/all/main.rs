@@ -14,3 +14,4 @@ mod plugin;
 mod refusals;
 #[cfg(test)]
 mod support;
+mod tokens;

@@ -1,7 +1,7 @@
 //! Describes every key of `gristmill.toml` but those of `[broker]`. Nothing else names a key, a
 //! default or a bound of it.
 
-use super::{Key, Kind, Open, Table, broker::BROKER};
+use super::{Key, Kind, Open, Table, broker::BROKER, commands::COMMANDS, tokens::TOKENS};
 use crate::text::Text;
 
 const SECOND: u64 = 1_000;
@@ -32,7 +32,7 @@ pub(crate) static HOST: Table = Table {
             "listen",
             Kind::Text(Text::Address),
             "\"127.0.0.1:8080\"",
-            "Address of the HTTP surface. An address other than loopback needs \
+            "Address of the HTTP surface. An address other than loopback needs `[tokens]`, or \
              `http.allow_anonymous`.",
         ),
         Key::new(
@@ -62,7 +62,9 @@ pub(crate) static HOST: Table = Table {
         Key::table("broker", &BROKER),
         Key::table("storage", &STORAGE),
         Key::table("topics", &TOPICS),
+        Key::table("commands", &COMMANDS),
         Key::table("http", &HTTP),
+        Key::table("tokens", &TOKENS),
         Key::table("telemetry", &TELEMETRY),
         Key::table("ceilings", &CEILINGS),
         Key::table("checkpoint", &CHECKPOINT),
@@ -107,7 +109,7 @@ static TOPICS: Table = Table {
         placeholder: "NAME",
         rule: Text::Topic,
         table: &TOPIC,
-        inherits: "defaults",
+        inherits: Some("defaults"),
     }),
 };
 
@@ -167,8 +169,8 @@ static HTTP: Table = Table {
             "allow_anonymous",
             Kind::Flag,
             "false",
-            "Whether anyone who reaches an address other than loopback may use it. Tokens come \
-             with a later release.",
+            "Whether anyone who reaches an address other than loopback may use it. With `[tokens]` \
+             nobody may without one.",
         ),
         Key::new(
             "body_bytes_max",

@@ -1,8 +1,10 @@
 //! What is wrong is reported: everything at once, with line, reason and the line to write instead.
 
 mod broker;
+mod commands;
 mod host;
 mod manifest;
+mod tokens;
 
 use std::collections::BTreeSet;
 

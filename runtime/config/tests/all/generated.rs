@@ -34,7 +34,8 @@ fn starter_has_no_problems_and_names_its_schema() {
 #[test]
 fn starter_without_comment_signs_has_no_problems() {
     let uncommented = |line: &str| {
-        let shown = line.strip_prefix("# ").filter(|rest| rest.contains(" = "));
+        let is_shown = |rest: &&str| rest.contains(" = ") || rest.starts_with('[');
+        let shown = line.strip_prefix("# ").filter(is_shown);
         shown.unwrap_or(line).to_owned() + "\n"
     };
     let kept = starter().lines().filter(|line| *line != "kind = \"embedded\"");

@@ -1,6 +1,8 @@
 //! What is right is read as it is written, and what is left out is the contract's default.
 
 mod broker;
+mod commands;
+mod tokens;
 
 use std::{net::SocketAddr, path::PathBuf};
 

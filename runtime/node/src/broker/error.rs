@@ -14,6 +14,16 @@ pub(crate) enum Error {
     Kafka(#[from] KafkaError),
 }
 
+impl Error {
+    /// Stable code, whoever says so.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.code(),
+            Self::Kafka(error) => error.code(),
+        }
+    }
+}
+
 /// Why a write did not become durable.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Failed {

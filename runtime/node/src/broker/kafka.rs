@@ -458,7 +458,8 @@ impl Known {
     }
 }
 
-fn stored(record: Record) -> Stored {
+/// A record as the store would have it.
+pub(crate) fn stored(record: Record) -> Stored {
     let Record { offset, timestamp_ms, key, headers, payload } = record;
     Stored { offset, timestamp: Instant(timestamp_ms), key, headers: headers.into(), payload }
 }

@@ -1,6 +1,9 @@
 //! Owns how a request fails: status, stable code, message and hint, always as JSON. It never
 //! decides that one does.
 
+mod access;
+mod commands;
+
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,6 +12,7 @@ use gristmill_store::{Class, Error as StoreError, Failed};
 use serde::Serialize;
 
 use crate::broker;
+use crate::commands::Unroutable;
 use crate::consumer_groups::GroupsError;
 use crate::envelope::Invalid;
 use crate::plugins::Refusal;
@@ -29,6 +33,8 @@ struct Refused {
     retry_after: Option<u32>,
     /// Methods that would be answered.
     allow: Option<HeaderValue>,
+    /// Whether a token would help.
+    asks_for_token: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,7 +51,8 @@ impl ApiError {
     fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
         let message = message.into();
         let body = Body { code: code.to_owned(), message, hint: None, violations: Vec::new() };
-        Self(Box::new(Refused { status, body, retry_after: None, allow: None }))
+        let (retry_after, allow, asks_for_token) = (None, None, false);
+        Self(Box::new(Refused { status, body, retry_after, allow, asks_for_token }))
     }
 
     fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -58,8 +65,12 @@ impl ApiError {
             .hint("GET /api/v1/openapi.json describes every path")
     }
 
-    pub(super) fn wrong_method(method: &str, path: &str, methods: &[&str]) -> Self {
-        let allow = methods.join(", ").to_ascii_uppercase();
+    pub(super) fn wrong_method<'a>(
+        method: &str,
+        path: &str,
+        methods: impl Iterator<Item = &'a str>,
+    ) -> Self {
+        let allow = methods.collect::<Vec<_>>().join(", ").to_ascii_uppercase();
         let message = format!("{path} does not answer {method}");
         let mut error = Self::new(StatusCode::METHOD_NOT_ALLOWED, "E0411", message)
             .hint(format!("it answers {allow}"));
@@ -205,6 +216,15 @@ impl ApiError {
     }
 }
 
+impl From<Unroutable> for ApiError {
+    fn from(unroutable: Unroutable) -> Self {
+        match unroutable {
+            Unroutable::Unknown(refusal) => Self::from(refusal),
+            Unroutable::NotReady(reason) => Self::no_handler(&reason),
+        }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let status = match (error.code(), error.class()) {
@@ -307,7 +327,7 @@ impl From<Refusal> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Refused { status, body, retry_after, allow } = *self.0;
+        let Refused { status, body, retry_after, allow, asks_for_token } = *self.0;
         let body = axum::Json(serde_json::json!({ "error": body }));
         let mut response = (status, body).into_response();
         if let Some(seconds) = retry_after {
@@ -315,6 +335,10 @@ impl IntoResponse for ApiError {
         }
         if let Some(allow) = allow {
             response.headers_mut().insert(header::ALLOW, allow);
+        }
+        if asks_for_token {
+            let challenge = HeaderValue::from_static("Bearer realm=\"gristmill\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }

@@ -29,6 +29,8 @@ pub(super) struct Incoming {
     pub(super) headers: Vec<Header>,
     /// The data; `None` where there is none, which makes a tombstone.
     pub(super) payload: Option<Bytes>,
+    /// What chooses its partition where it has no key; else such events take turns.
+    pub(super) spread: Option<u64>,
 }
 
 /// What a request carries.
@@ -57,6 +59,35 @@ pub(super) fn read(headers: &HeaderMap, body: Bytes) -> Result<Arrived, ApiError
         other if other.starts_with("application/cloudevents") => Err(ApiError::media_type(other)),
         _ => from_binary(headers, media, body, common).map(|one| Arrived::One(Box::new(one))),
     }
+}
+
+/// Reads a command: data of any kind, with what its sender says beside it. Who the event is, is
+/// for the caller to say; `ce-` headers for that are left out.
+///
+/// # Errors
+///
+/// When a header is not UTF-8, or the data is a CloudEvent of its own.
+pub(super) fn command(headers: &HeaderMap, body: Bytes) -> Result<Incoming, ApiError> {
+    const OWN: [&str; 5] = ["specversion", "id", "source", "type", "time"];
+    let media = media_type(headers)?;
+    if media.to_ascii_lowercase().starts_with("application/cloudevents") {
+        return Err(ApiError::command_media_type(media));
+    }
+    let mut incoming = Incoming { payload: Some(body), ..Incoming::default() };
+    for (name, value) in headers {
+        let attribute = name.as_str().strip_prefix("ce-");
+        let Some(attribute) = attribute.filter(|it| !OWN.contains(it)) else { continue };
+        let value = String::from_utf8(decoded(value.as_bytes()))
+            .map_err(|_not_utf8| ApiError::header(name.as_str()))?;
+        if attribute == "partitionkey" {
+            incoming.partition_key = Some(value.clone());
+        }
+        incoming.headers.push((format!("ce_{attribute}").into(), value.into()));
+    }
+    let media = if media.is_empty() { "application/json" } else { media };
+    incoming.headers.push((CONTENT_TYPE, Bytes::from(media.to_owned())));
+    incoming.headers.extend(common_headers(headers)?);
+    Ok(incoming)
 }
 
 fn media_type(headers: &HeaderMap) -> Result<&str, ApiError> {
@@ -161,6 +192,7 @@ fn record(event: &CloudEvent<'_>) -> Incoming {
         partition_key: event.partition_key.clone().map(Cow::into_owned),
         headers: event.attributes.iter().map(header).collect(),
         payload: None,
+        spread: None,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::envelope::{EnvelopeRules, Record, decode};
 
 /// Where an event went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Placed {
+pub(super) struct Placed {
     topic: String,
     partition: u32,
     offset: u64,
@@ -55,7 +55,9 @@ pub(super) async fn publish(
     }
 }
 
-async fn append(
+/// Appends events to a topic; all of one call are one write. `key` goes before what the events and
+/// the topic say.
+pub(super) async fn append(
     api: &Api,
     topic: &Topic,
     key: Option<&str>,
@@ -68,13 +70,14 @@ async fn append(
     let mut appends = Vec::with_capacity(events.len());
     for mut event in events {
         ids.push(event.id.take());
+        let spread = event.spread.unwrap_or_else(turn);
         let key = match key {
             Some(key) => Some(Bytes::from(key.to_owned())),
             None => key_of(topic, settings, &mut event)?,
         };
         let append = Append {
             topic: topic.id,
-            partition: Store::partition_for(topic, key.as_deref(), turn()),
+            partition: Store::partition_for(topic, key.as_deref(), spread),
             timestamp: now,
             key,
             headers: event.headers,
@@ -127,7 +130,7 @@ fn key_of(
 }
 
 /// Text at `pointer` in the event's JSON, read exactly as handlers' rules read it.
-fn pointed(topic: &Topic, pointer: &Pointer, event: &Incoming) -> Option<String> {
+pub(super) fn pointed(topic: &Topic, pointer: &Pointer, event: &Incoming) -> Option<String> {
     let fields = Fields { subject: vec![pointer.clone()], ..Fields::default() };
     let rules = EnvelopeRules::new(&Envelope { format: Format::Raw, fields, id_header: None });
     let stored = Stored {

@@ -1,6 +1,8 @@
 //! Serves the HTTP surface: takes events in, streams them out, answers operators. It asks the host
 //! for everything it tells and does, and holds no state but its open streams.
 
+mod access;
+mod commands;
 mod error;
 mod event_json;
 mod groups;
@@ -21,13 +23,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::Method;
+use axum::http;
 use axum::routing::{MethodRouter, get, post};
 use axum::serve::ListenerExt;
+use gristmill_config::Role;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use self::access::Access;
 use self::error::ApiError;
+use crate::commands::Commands;
 use crate::host::Host;
 use crate::{Error, broker};
 
@@ -40,6 +45,8 @@ pub(crate) struct Api {
     /// One permit per open event stream.
     streams: Arc<Semaphore>,
     streams_max: usize,
+    commands: Arc<Commands>,
+    access: Arc<Access>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -75,7 +82,13 @@ impl Api {
     fn new(host: Host, stopping: watch::Receiver<bool>) -> Self {
         let readers = host.shared().config.http.readers_max;
         let streams_max = usize::try_from(readers).unwrap_or(Semaphore::MAX_PERMITS);
-        Self { host, streams: Arc::new(Semaphore::new(streams_max)), streams_max, stopping }
+        let streams = Arc::new(Semaphore::new(streams_max));
+        let commands = Commands::start(&host, stopping.clone());
+        let needs = routes().into_iter().flat_map(|Route { path, methods, .. }| {
+            methods.iter().filter_map(move |(method, role)| Some((path, *method, (*role)?)))
+        });
+        let access = Arc::new(Access::new(&host.shared().config, needs));
+        Self { host, streams, streams_max, commands, access, stopping }
     }
 
     /// Runs what reads or writes the store on a thread that may wait.
@@ -94,50 +107,56 @@ impl Api {
     }
 }
 
+/// A method, and the role that a token needs for it; none where nobody needs a token.
+type Method = (&'static str, Option<Role>);
+
+const ANYBODY: Method = ("get", None);
+const READ: Method = ("get", Some(Role::Read));
+const PUBLISH: Method = ("post", Some(Role::Publish));
+const OPERATE: Method = ("post", Some(Role::Operate));
+const DELETE: Method = ("delete", Some(Role::Operate));
+
 /// One path and what answers there. The methods beside it are told to whoever uses another; the
 /// description of the surface is compared with them.
 struct Route {
     path: &'static str,
-    methods: &'static [&'static str],
+    methods: &'static [Method],
     handler: MethodRouter<Api>,
 }
 
 fn routes() -> Vec<Route> {
     let route = |path, methods, handler| Route { path, methods, handler };
     vec![
-        route("/healthz", &["get"], get(health::alive)),
-        route("/readyz", &["get"], get(health::ready)),
-        route("/metrics", &["get"], get(health::metrics)),
-        route("/topics/{topic}", &["post"], post(ingest::publish)),
-        route("/topics/{topic}/events", &["get"], get(stream::events)),
-        route("/state/{subscription}", &["get"], get(state::list)),
-        route("/state/{subscription}/{key}", &["get"], get(state::of_key)),
-        route("/api/v1/openapi.json", &["get"], get(openapi::document)),
-        route("/api/v1/topics", &["get", "post"], get(topics::list).post(topics::create)),
-        route(
-            "/api/v1/topics/{topic}",
-            &["get", "delete"],
-            get(topics::show).delete(topics::delete),
-        ),
-        route("/api/v1/topics/{topic}/partitions", &["post"], post(topics::grow)),
-        route("/api/v1/topics/{topic}/records", &["get"], get(topics::records)),
-        route("/api/v1/plugins", &["get"], get(operate::plugins)),
-        route("/api/v1/plugins/{plugin}/history", &["get"], get(operate::history)),
-        route("/api/v1/plugins/{plugin}/rollback", &["post"], post(operate::rollback)),
-        route("/api/v1/subscriptions", &["get"], get(operate::subscriptions)),
-        route("/api/v1/subscriptions/{subscription}/pause", &["post"], post(operate::pause)),
-        route("/api/v1/subscriptions/{subscription}/resume", &["post"], post(operate::resume)),
-        route("/api/v1/groups", &["get"], get(groups::list)),
-        route("/api/v1/groups/{group}", &["get"], get(groups::describe)),
-        route("/api/v1/groups/{group}/reset", &["post"], post(groups::reset)),
-        route("/api/v1/dlq", &["get"], get(letters::list)),
-        route("/api/v1/dlq/{subscription}/events", &["get"], get(letters::events)),
+        route("/healthz", &[ANYBODY], get(health::alive)),
+        route("/readyz", &[ANYBODY], get(health::ready)),
+        route("/metrics", &[READ], get(health::metrics)),
+        route("/topics/{topic}", &[PUBLISH], post(ingest::publish)),
+        route("/topics/{topic}/events", &[READ], get(stream::events)),
+        route("/commands/{command}", &[PUBLISH], post(commands::send)),
+        route("/state/{subscription}", &[READ], get(state::list)),
+        route("/state/{subscription}/{key}", &[READ], get(state::of_key)),
+        route("/api/v1/openapi.json", &[READ], get(openapi::document)),
+        route("/api/v1/topics", &[READ, OPERATE], get(topics::list).post(topics::create)),
+        route("/api/v1/topics/{topic}", &[READ, DELETE], get(topics::show).delete(topics::delete)),
+        route("/api/v1/topics/{topic}/partitions", &[OPERATE], post(topics::grow)),
+        route("/api/v1/topics/{topic}/records", &[READ], get(topics::records)),
+        route("/api/v1/plugins", &[READ], get(operate::plugins)),
+        route("/api/v1/plugins/{plugin}/history", &[READ], get(operate::history)),
+        route("/api/v1/plugins/{plugin}/rollback", &[OPERATE], post(operate::rollback)),
+        route("/api/v1/subscriptions", &[READ], get(operate::subscriptions)),
+        route("/api/v1/subscriptions/{subscription}/pause", &[OPERATE], post(operate::pause)),
+        route("/api/v1/subscriptions/{subscription}/resume", &[OPERATE], post(operate::resume)),
+        route("/api/v1/groups", &[READ], get(groups::list)),
+        route("/api/v1/groups/{group}", &[READ], get(groups::describe)),
+        route("/api/v1/groups/{group}/reset", &[OPERATE], post(groups::reset)),
+        route("/api/v1/dlq", &[READ], get(letters::list)),
+        route("/api/v1/dlq/{subscription}/events", &[READ], get(letters::events)),
         route(
             "/api/v1/dlq/{subscription}/events/{topic}/{partition}/{offset}",
-            &["get"],
+            &[READ],
             get(letters::show),
         ),
-        route("/api/v1/dlq/{subscription}/redrive", &["post"], post(letters::redrive)),
+        route("/api/v1/dlq/{subscription}/redrive", &[OPERATE], post(letters::redrive)),
     ]
 }
 
@@ -145,13 +164,14 @@ fn router(api: Api) -> Router {
     let limit = api.host.shared().config.http.body_bytes_max.0;
     let mut router = Router::new();
     for Route { path, methods, handler } in routes() {
-        let refuse = move |method: Method| async move {
-            ApiError::wrong_method(method.as_str(), path, methods)
+        let refuse = move |method: http::Method| async move {
+            ApiError::wrong_method(method.as_str(), path, methods.iter().map(|(name, _)| *name))
         };
         router = router.route(path, handler.fallback(refuse));
     }
     router
         .fallback(guard::no_route)
+        .layer(axum::middleware::from_fn_with_state(api.clone(), access::admit))
         .layer(axum::middleware::from_fn(guard::same_origin))
         .layer(axum::middleware::from_fn_with_state(api.clone(), guard::count))
         .layer(DefaultBodyLimit::max(usize::try_from(limit).unwrap_or(usize::MAX)))

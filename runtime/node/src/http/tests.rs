@@ -1,5 +1,6 @@
 //! Tests of the HTTP surface: a real router over a real store in a temporary folder.
 
+mod access;
 mod events;
 mod operators;
 mod streams;

@@ -281,6 +281,9 @@ pub(super) struct SurfaceInstruments {
     pub(super) ingested: IntCounterVec,
     pub(super) http_requests: IntCounterVec,
     pub(super) http_streams: IntGaugeVec,
+    pub(super) commands: IntCounterVec,
+    pub(super) command_duration: HistogramVec,
+    pub(super) commands_waiting: IntGaugeVec,
 }
 
 impl SurfaceInstruments {
@@ -300,6 +303,23 @@ impl SurfaceInstruments {
                 "gristmill_http_event_streams",
                 NONE,
                 "Event streams open now",
+            ),
+            commands: made.counters(
+                "gristmill_commands_total",
+                &["command", "outcome"],
+                "Commands answered: replied, replayed, dead_lettered, fell_back, timed_out or \
+                 refused",
+            ),
+            command_duration: made.histograms(
+                "gristmill_command_duration_seconds",
+                &["command"],
+                "Time from taking a command to its handler's reply",
+                &SECONDS,
+            ),
+            commands_waiting: made.gauges(
+                "gristmill_commands_waiting",
+                NONE,
+                "Senders of commands that wait for an answer now",
             ),
         }
     }

@@ -215,6 +215,20 @@ impl Metrics {
         self.surface.http_streams.with_label_values::<&str>(&[]).set(open);
     }
 
+    /// A command was answered: with what, and how long that took where it was its reply.
+    pub(crate) fn command_answered(&self, command: &str, outcome: &str, took: Option<Duration>) {
+        self.surface.commands.with_label_values(&[command, outcome]).inc();
+        if let Some(took) = took {
+            let histogram = self.surface.command_duration.with_label_values(&[command]);
+            histogram.observe(took.as_secs_f64());
+        }
+    }
+
+    /// Sets how many senders of commands wait.
+    pub(crate) fn set_commands_waiting(&self, senders: u32) {
+        self.surface.commands_waiting.with_label_values::<&str>(&[]).set(i64::from(senders));
+    }
+
     /// Everything in Prometheus' text format. Call the setters first: gauges show what was last
     /// set.
     pub(crate) fn render(&self) -> String {

@@ -266,11 +266,11 @@ interval_min = "1s"
     check(
         &host_problems(text),
         &expect![[r#"
-        gristmill.toml:1: [E0115] `listen = "0.0.0.0:8080"` is open to other machines, and no one has to say who they are: tokens come with a later release; listen on loopback, or set `allow_anonymous = true` in `[http]` where the network is trusted
-          write: `listen = "127.0.0.1:8080"`
-        gristmill.toml:3: [E0122] `interval_min` of 1s is longer than `interval_max` of 100ms
-          write: `interval_min = "100ms"`
-    "#]],
+            gristmill.toml:1: [E0115] `listen = "0.0.0.0:8080"` is open to other machines, and no one has to say who they are: listen on loopback, admit those you know with `gristmill token new`, or set `allow_anonymous = true` in `[http]` where the network is trusted
+              write: `listen = "127.0.0.1:8080"`
+            gristmill.toml:3: [E0122] `interval_min` of 1s is longer than `interval_max` of 100ms
+              write: `interval_min = "100ms"`
+        "#]],
     );
 }
 
@@ -319,7 +319,7 @@ create = true
               write: `workers = 3`
             gristmill.toml:5: [E0102] unknown section `[defaults]`: it belongs in `[topics]`
               write: `[topics.defaults]`
-            gristmill.toml:7: [E0102] unknown section `[colour]`; sections here: broker, storage, topics, http, telemetry, ceilings, checkpoint, plugins
+            gristmill.toml:7: [E0102] unknown section `[colour]`; sections here: broker, storage, topics, commands, http, tokens, telemetry, ceilings, checkpoint, plugins
             gristmill.toml:10: [E0103] unknown key `create`
               write: `create_on_publish = true`
         "#]],
