@@ -87,14 +87,19 @@ impl Access {
     /// The token that comes with a request (source: RFC 6750, section 2.1).
     fn token(&self, headers: &HeaderMap) -> Result<(&str, &TokenConfig), ApiError> {
         let Some(given) = headers.get(header::AUTHORIZATION) else {
-            return Err(ApiError::unknown_token("there is none"));
+            let offered = bearer_protocol(headers);
+            return self.known(offered.ok_or_else(|| ApiError::unknown_token("there is none"))?);
         };
         let (scheme, token) =
             given.to_str().ok().and_then(|it| it.split_once(' ')).unwrap_or_default();
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(ApiError::unknown_token("it is no bearer token"));
         }
-        let hash: [u8; 32] = Sha256::digest(token.trim()).into();
+        self.known(token.trim())
+    }
+
+    fn known(&self, token: &str) -> Result<(&str, &TokenConfig), ApiError> {
+        let hash: [u8; 32] = Sha256::digest(token).into();
         let known = self.tokens.get(&hash).map(|(name, token)| (name.as_str(), token));
         known.ok_or_else(|| ApiError::unknown_token("it is not known here"))
     }
@@ -111,6 +116,14 @@ impl Access {
         }
         About::Host
     }
+}
+
+/// The token that a WebSocket offers as a protocol, `bearer.TOKEN`: a browser lets no page set a
+/// header of it.
+fn bearer_protocol(headers: &HeaderMap) -> Option<&str> {
+    let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let mut offered = offered.split(',').map(str::trim);
+    offered.find_map(|protocol| protocol.strip_prefix("bearer."))
 }
 
 /// Refuses whoever may not.

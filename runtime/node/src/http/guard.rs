@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::Api;
 use super::error::ApiError;
+use super::{Api, stream};
 
 /// Counts every answer by route and status.
 pub(super) async fn count(State(api): State<Api>, request: Request, next: Next) -> Response {
@@ -20,8 +20,9 @@ pub(super) async fn count(State(api): State<Api>, request: Request, next: Next) 
     response
 }
 
-/// Refuses changes that a web page of another origin asks a browser for. Without credentials a
-/// host on loopback would otherwise obey any page its operator opens.
+/// Refuses changes, and WebSockets, that a web page of another origin asks a browser for. Without
+/// credentials a host on loopback would otherwise obey any page its operator opens, and tell it
+/// everything: what comes over a WebSocket a browser shows to any page.
 pub(super) async fn same_origin(request: Request, next: Next) -> Response {
     match foreign_origin(request.method(), request.headers()) {
         Some(origin) => ApiError::foreign_origin(&origin).into_response(),
@@ -34,7 +35,7 @@ pub(super) async fn no_route(method: Method, uri: Uri) -> ApiError {
 }
 
 fn foreign_origin(method: &Method, headers: &HeaderMap) -> Option<String> {
-    if method.is_safe() {
+    if method.is_safe() && !stream::asks_for_socket(headers) {
         return None;
     }
     let origin = String::from_utf8_lossy(headers.get(header::ORIGIN)?.as_bytes()).into_owned();

@@ -3,6 +3,7 @@
 mod access;
 mod events;
 mod operators;
+mod sockets;
 mod streams;
 
 use std::sync::Arc;

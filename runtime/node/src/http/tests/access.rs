@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::World;
 
 /// Tokens that are all the rest of their line says.
-fn admitting(tokens: &[(&str, &str)]) -> World {
+pub(super) fn admitting(tokens: &[(&str, &str)]) -> World {
     let table = |(name, rights): &(&str, &str)| {
         let hash = Sha256::digest(format!("secret-{name}"));
         format!("[tokens.{name}]\nhash = \"sha256:{hash:x}\"\n{rights}\n")

@@ -1,16 +1,10 @@
-//! Streams a topic as server-sent events. A reader that reconnects goes on exactly where it was,
-//! in every partition; one that does not keep up is let go, and told so.
+//! Reads a topic on for one stream, partition by partition in turns, as it grows. It knows no form
+//! that a stream may have.
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use futures_util::stream;
 use gristmill_config::Glob;
 use gristmill_engine::{Bytes as Size, Offset, PartitionId, TopicId};
 use gristmill_store::{ReadLimit, Stored, Topic};
@@ -18,76 +12,25 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
-use super::error::ApiError;
-use super::event_json::EventJson;
-use super::query::{Parameters, Start};
-use super::{Api, topics};
+use super::{End, Frame};
 use crate::broker;
 use crate::envelope::kind_of;
 use crate::host::Host;
+use crate::http::Api;
+use crate::http::error::ApiError;
+use crate::http::event_json::EventJson;
 
 /// Events read from one partition in one turn.
 const READ_EVENTS_MAX: u32 = 100;
 /// Bytes read in one turn; one event more than this is still read whole.
 const READ_BYTES_MAX: Size = Size::mib(1);
-/// Frames waiting for the reader. With the read limits this bounds what a stream holds.
-const FRAMES_MAX: usize = 64;
-/// Longest wait for room among the frames before a reader counts as gone.
-const STALL_MAX: Duration = Duration::from_secs(30);
 
 type Growth = broadcast::Receiver<Arc<[(TopicId, PartitionId)]>>;
-
-/// Events of a topic, from now or from a place on, without end.
-pub(super) async fn events(
-    State(api): State<Api>,
-    Path(name): Path<String>,
-    parameters: Parameters,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    if api.host.is_stopping() {
-        return Err(ApiError::stopping());
-    }
-    let parameters = parameters.only(&["from", "partition", "type", "last_event_id"])?;
-    let topic = api.host.topic(&name, false).await?;
-    let partition = parameters.partition(topic.partitions)?;
-    let start = parameters.start()?.unwrap_or(Start::Latest);
-    let given = headers.get("last-event-id").and_then(|value| value.to_str().ok());
-    let given = given.or(parameters.text("last_event_id")).map(str::to_owned);
-    let filter = parameters.text("type").map(Glob::new);
-    let permit = Arc::clone(&api.streams).try_acquire_owned();
-    let permit = permit.map_err(|_full| ApiError::too_many_streams(api.streams_max))?;
-    // Subscribed before the first look: what is appended in between is noticed.
-    let growth = api.host.growth();
-    let of = topic.clone();
-    let places = api
-        .blocking(move |host| {
-            let wanted = (0..of.partitions).filter(|it| partition.is_none_or(|one| one == *it));
-            wanted
-                .map(|it| {
-                    let from = topics::begin(host.broker(), &of, PartitionId(it), start)?;
-                    Ok((PartitionId(it), from))
-                })
-                .collect::<Result<Vec<_>, _>>()
-        })
-        .await?;
-    let places = match given.as_deref().filter(|text| !text.is_empty()) {
-        Some(text) => Places(places).resumed(text)?,
-        None => Places(places),
-    };
-    api.show_streams();
-    let (frames, waiting) = mpsc::channel(FRAMES_MAX);
-    let last_word = Arc::new(OnceLock::new());
-    let stall_max = STALL_MAX;
-    let word = Arc::clone(&last_word);
-    let reader = Reader { topic, places, filter, frames, stall_max, last_word: word };
-    tokio::spawn(reader.run(api, growth, permit));
-    Ok(answer(waiting, last_word))
-}
 
 /// Where a reader stands in each partition it reads: the next offset. Its text is the id of every
 /// event, `partition:offset` joined by commas, because the last one received must tell it all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Places(Vec<(PartitionId, Offset)>);
+pub(super) struct Places(pub(super) Vec<(PartitionId, Offset)>);
 
 impl Places {
     fn text(&self) -> String {
@@ -97,7 +40,7 @@ impl Places {
     }
 
     /// These places, moved to where `text` says; partitions it does not name stay.
-    fn resumed(mut self, text: &str) -> Result<Self, ApiError> {
+    pub(super) fn resumed(mut self, text: &str) -> Result<Self, ApiError> {
         let wrong = || ApiError::parameter("Last-Event-ID", text, "partition:offset,…");
         for part in text.split(',') {
             let (partition, offset) = part.trim().split_once(':').ok_or_else(wrong)?;
@@ -111,62 +54,30 @@ impl Places {
     }
 }
 
-/// Why a stream ended early; told when everything before it was read.
-type LastWord = Arc<OnceLock<Bytes>>;
-
-fn answer(waiting: mpsc::Receiver<Bytes>, last_word: LastWord) -> Response {
-    let next = |(mut waiting, last_word): (mpsc::Receiver<Bytes>, Option<LastWord>)| async move {
-        if let Some(frame) = waiting.recv().await {
-            return Some((Ok::<_, Infallible>(frame), (waiting, last_word)));
-        }
-        let word = last_word.as_ref().and_then(|word| word.get().cloned())?;
-        Some((Ok(word), (waiting, None)))
-    };
-    let body = Body::from_stream(stream::unfold((waiting, Some(last_word)), next));
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    (headers, body).into_response()
-}
-
-/// Why a reader is let go.
-enum End {
-    /// It hung up, or does not keep up.
-    Gone,
-    /// It is told so: an event of type `error`.
-    Failed(String),
-    /// The host stops.
-    Stopping,
-}
-
 /// One open stream.
-struct Reader {
-    topic: Topic,
-    places: Places,
-    filter: Option<Glob>,
-    frames: mpsc::Sender<Bytes>,
-    stall_max: Duration,
-    last_word: LastWord,
+pub(super) struct Reader {
+    pub(super) topic: Topic,
+    pub(super) places: Places,
+    pub(super) filter: Option<Glob>,
+    pub(super) frames: mpsc::Sender<Frame>,
+    /// Longest wait for room among the frames.
+    pub(super) stall_max: Duration,
+    /// Said once there are no more frames.
+    pub(super) end: Arc<OnceLock<End>>,
 }
 
 impl Reader {
-    async fn run(mut self, api: Api, growth: Growth, permit: OwnedSemaphorePermit) {
+    pub(super) async fn run(mut self, api: Api, growth: Growth, permit: OwnedSemaphorePermit) {
         let Err(end) = self.follow(&api.host, growth, api.stopping.clone()).await;
         self.say(end);
         drop(permit);
         api.show_streams();
     }
 
-    /// Leaves the last word for when everything before it was read.
+    /// Leaves it for when everything before it was read.
     fn say(&self, end: End) {
-        let word = match end {
-            End::Gone => error_frame("E0418", "the reader does not keep up"),
-            End::Failed(reason) => error_frame("E0422", &reason),
-            End::Stopping => Bytes::from_static(b": the host is stopping\n\n"),
-        };
         // Only the reader itself sets it, once.
-        drop(self.last_word.set(word));
+        drop(self.end.set(end));
     }
 
     async fn follow(
@@ -176,7 +87,7 @@ impl Reader {
         mut stopping: watch::Receiver<bool>,
     ) -> Result<Infallible, End> {
         let mut heartbeat = heartbeat(host);
-        self.send(format!(": stream of {}\nretry: 1000\n\n", self.topic.name)).await?;
+        self.send(Frame::Begin { topic: self.topic.name.clone(), id: self.places.text() }).await?;
         loop {
             if self.read_all(host).await? {
                 if *stopping.borrow() {
@@ -191,8 +102,7 @@ impl Reader {
                     Err(broadcast::error::RecvError::Closed) => return Err(End::Stopping),
                 },
                 _ = heartbeat.tick() => {
-                    // The id without data moves the reader's place on past what was filtered.
-                    self.send(format!(": heartbeat\nid: {}\n\n", self.places.text())).await?;
+                    self.send(Frame::Heartbeat { id: self.places.text() }).await?;
                 }
                 () = told(&mut stopping) => return Err(End::Stopping),
                 () = self.frames.closed() => return Err(End::Gone),
@@ -249,17 +159,17 @@ impl Reader {
             return Ok(());
         }
         let event = EventJson::new(&self.topic.name, partition.0, stored);
-        let data = serde_json::to_string(&event).map_err(|error| failed(&error))?;
-        self.send(format!("id: {}\ndata: {data}\n\n", self.places.text())).await
+        let json = serde_json::to_string(&event).map_err(|error| failed(&error))?;
+        self.send(Frame::Event { id: self.places.text(), json }).await
     }
 
     async fn tell_gap(&self, partition: PartitionId, from: Offset, to: Offset) -> Result<(), End> {
         let gap = json!({ "partition": partition.0, "from": from.0, "to": to.0 });
-        self.send(format!("event: gap\ndata: {gap}\n\n")).await
+        self.send(Frame::Gap(gap.to_string())).await
     }
 
-    async fn send(&self, frame: String) -> Result<(), End> {
-        let sent = self.frames.send_timeout(Bytes::from(frame), self.stall_max).await;
+    async fn send(&self, frame: Frame) -> Result<(), End> {
+        let sent = self.frames.send_timeout(frame, self.stall_max).await;
         sent.map_err(|_gone| End::Gone)
     }
 }
@@ -280,13 +190,9 @@ fn failed(error: &dyn std::error::Error) -> End {
     End::Failed(crate::error::chain(error))
 }
 
-fn error_frame(code: &str, reason: &str) -> Bytes {
-    let data = json!({ "error": { "code": code, "message": reason } });
-    Bytes::from(format!("event: error\ndata: {data}\n\n"))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::{Frames, sse};
     use super::*;
 
     fn places(pairs: &[(u32, u64)]) -> Places {
@@ -296,7 +202,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_does_not_keep_up_is_let_go_and_told() {
         let (frames, waiting) = mpsc::channel(2);
-        let last_word: LastWord = Arc::default();
+        let end = Arc::new(OnceLock::new());
         let topic = Topic {
             id: TopicId(1),
             name: "orders".into(),
@@ -311,17 +217,23 @@ mod tests {
             filter: None,
             frames,
             stall_max: Duration::from_millis(20),
-            last_word: Arc::clone(&last_word),
+            end: Arc::clone(&end),
         };
-        for frame in ["one", "two"] {
-            assert!(reader.send(frame.to_owned()).await.is_ok(), "there is room");
+        let frame = |id: &str| Frame::Heartbeat { id: id.to_owned() };
+        for id in ["one", "two"] {
+            assert!(reader.send(frame(id)).await.is_ok(), "there is room");
         }
-        assert!(matches!(reader.send("three".to_owned()).await, Err(End::Gone)), "there is none");
+        assert_eq!(reader.send(frame("three")).await, Err(End::Gone), "there is none");
         reader.say(End::Gone);
         drop(reader);
-        let read = axum::body::to_bytes(answer(waiting, last_word).into_body(), 1_000).await;
-        let text = String::from_utf8(read.unwrap().to_vec()).unwrap();
-        assert!(text.starts_with("onetwoevent: error\ndata: "), "{text}");
+        let mut frames = Frames { waiting, end };
+        assert_eq!(frames.next().await, Ok(frame("one")));
+        assert_eq!(frames.next().await, Ok(frame("two")));
+        assert_eq!(frames.next().await, Err(End::Gone), "after all before it");
+        let answer = sse::answer(frames).into_body();
+        let read = axum::body::to_bytes(answer, 1_000).await.unwrap();
+        let text = String::from_utf8(read.to_vec()).unwrap();
+        assert!(text.starts_with("event: error\ndata: {\"error\":{\"code\":\"E0418\""), "{text}");
         assert!(text.contains("the reader does not keep up"), "{text}");
     }
 
