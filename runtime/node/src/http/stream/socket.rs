@@ -27,9 +27,9 @@ async fn carry(mut socket: WebSocket, mut frames: Frames) {
                 Err(end) => break end,
             },
             heard = socket.recv() => match heard {
-                // A ping is answered on the way.
-                Some(Ok(Message::Text(_) | Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                // A ping is answered on the way.
+                Some(Ok(_)) => {}
             },
         }
     };
