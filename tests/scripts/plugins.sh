@@ -9,8 +9,8 @@ while IFS= read -r manifest; do
     if grep -rqE '^\s*#\[test\]' --include '*.rs' "$folder"; then
         echo "    $folder"
         tests/scripts/cargo.sh clippy --manifest-path "$manifest" --locked --all-targets \
-            -- -D warnings
-        tests/scripts/cargo.sh test -q --manifest-path "$manifest" --locked
+            --all-features -- -D warnings
+        tests/scripts/cargo.sh test -q --manifest-path "$manifest" --locked --all-features
     fi
 done < <(git ls-files --cached --others --exclude-standard -- 'plugins/**/Cargo.toml' \
     'examples/**/Cargo.toml' | xargs -r grep -l '^\[workspace\]' | sort)

@@ -11,8 +11,8 @@ use std::{
 use gristmill_engine::{Bytes, Millis, WorkerPolicy};
 
 use crate::{
-    Broker, Commands, Env, Glob, Guarantee, Pointer, Problems, Source, TokenConfig, broker,
-    commands,
+    Broker, Commands, Env, Glob, Guarantee, HttpOrigin, Pointer, Problems, Source, TokenConfig,
+    broker, commands,
     keys::host::{HOST, KAFKA_INTERVAL_MIN},
     problem::code,
     report::Report,
@@ -184,6 +184,8 @@ pub struct Ceilings {
     pub timers: bool,
     /// Whether the wall clock may be granted.
     pub wall_clock: bool,
+    /// Addresses that may be granted for outgoing HTTP.
+    pub http: Vec<HttpOrigin>,
 }
 
 /// When effects become durable.
@@ -395,6 +397,7 @@ fn ceilings(checked: &Checked, broker: &Broker) -> Ceilings {
         state: checked.flag("state"),
         timers: checked.flag("timers"),
         wall_clock: checked.flag("wall_clock"),
+        http: checked.origins("http"),
     }
 }
 

@@ -84,8 +84,6 @@ pub(crate) enum Kind {
     FlagOr(Text),
     /// A table of values, by names the operator chooses.
     Pairs(Pairs),
-    /// A list that must be empty in this release.
-    Later(&'static str),
     /// A table.
     Table(&'static Table),
     /// One or more tables.
@@ -168,7 +166,7 @@ impl Kind {
             Self::Span { .. } => "a duration such as \"5s\"".to_owned(),
             Self::Size { .. } => "a size such as \"64MiB\"".to_owned(),
             Self::Choice { .. } | Self::Text(_) => "a string".to_owned(),
-            Self::Texts { .. } | Self::Later(_) => "a list of strings".to_owned(),
+            Self::Texts { .. } => "a list of strings".to_owned(),
             Self::OneOrMore { .. } => "a string or a list of strings".to_owned(),
             Self::FlagOr(_) => "`true`, `false` or a string".to_owned(),
             Self::Pairs(Pairs::Properties) => "a table of properties".to_owned(),
@@ -188,7 +186,7 @@ impl Kind {
             Self::Size { percent: None, .. } => "size",
             Self::Size { .. } => "size or percentage",
             Self::Choice { .. } | Self::Text(_) => "string",
-            Self::Texts { .. } | Self::Later(_) => "list of strings",
+            Self::Texts { .. } => "list of strings",
             Self::OneOrMore { .. } => "string or list of strings",
             Self::FlagOr(_) => "boolean or string",
             Self::Pairs(Pairs::Texts) => "table of strings",
@@ -221,7 +219,6 @@ impl Kind {
             Self::Texts { of, min, max } => format!("{min} to {max}; each {}", of.describe()),
             Self::OneOrMore { of, max } => format!("1 to {max}; each {}", of.describe()),
             Self::FlagOr(rule) => format!("`true`, `false` or {}", rule.describe()),
-            Self::Later(_) => "empty in this release".to_owned(),
             Self::Pairs(Pairs::Properties) => format!("each {}", Text::Property.describe()),
             Self::Flag
             | Self::Pairs(Pairs::Texts | Pairs::Secrets)
@@ -242,7 +239,6 @@ impl Kind {
                 format!("\"{}\"", rule.example())
             }
             Self::Texts { of, .. } => format!("[\"{}\"]", of.example()),
-            Self::Later(_) => "[]".to_owned(),
             Self::Pairs(_) => "{ name = \"value\" }".to_owned(),
             Self::Table(_) | Self::Tables(_) => "{}".to_owned(),
         }

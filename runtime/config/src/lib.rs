@@ -17,6 +17,7 @@ mod glob;
 mod host;
 mod keys;
 mod manifest;
+mod origin;
 mod problem;
 pub mod read;
 mod reference;
@@ -42,6 +43,7 @@ pub use host::{
     Storage, Telemetry, TopicConfig, Topics,
 };
 pub use manifest::Manifest;
+pub use origin::{HttpHost, HttpOrigin};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use reference::reference;
 pub use schema::{host_schema, manifest_schema};

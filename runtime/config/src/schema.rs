@@ -92,7 +92,6 @@ fn of_kind(kind: &Kind) -> Map<String, Value> {
         Kind::OneOrMore { of, max } => json!({ "anyOf": [text(*of), list(*of, 1, *max)] }),
         Kind::FlagOr(rule) => json!({ "anyOf": [{ "type": "boolean" }, text(*rule)] }),
         Kind::Pairs(of) => pairs(*of),
-        Kind::Later(_) => json!({ "type": "array", "maxItems": 0 }),
         Kind::Table(inner) => return table(inner),
         Kind::Tables(inner) => {
             json!({ "type": "array", "minItems": 1, "items": table(inner) })

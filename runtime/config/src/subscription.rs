@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use gristmill_engine::{Bytes, Millis, Policy};
 
-use crate::{Glob, Place, Pointer, Secret, TopicSelector};
+use crate::{Glob, HttpOrigin, Place, Pointer, Secret, TopicSelector};
 
 /// One subscription, checked. Defaults are in `docs/configuration.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,6 +212,10 @@ pub struct Grants {
     pub clock: Clock,
     /// Its configuration, by name.
     pub config: BTreeMap<String, Secret>,
+    /// Addresses it may call.
+    pub http: Vec<HttpOrigin>,
+    /// Whether names among them may stand for private addresses.
+    pub http_private: bool,
 }
 
 impl Grants {
@@ -247,6 +251,10 @@ pub struct Limits {
     pub value_bytes: Bytes,
     /// Bytes logged, 0 to 16 MiB; what is beyond is dropped and counted.
     pub log_bytes: Bytes,
+    /// HTTP requests, 0 to 10,000.
+    pub http_requests: u32,
+    /// Longest wait for the answer to one of them, 1 ms to 10 min.
+    pub http_timeout: Millis,
     /// Events one instance handles before a fresh one, 1 to 1,000,000; 1 for a fresh instance
     /// per event.
     pub reuse: u32,

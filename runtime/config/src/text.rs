@@ -3,7 +3,9 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
-use crate::{GroupTemplate, Pointer, broker, problem::code, selector::TopicSelector, tokens};
+use crate::{
+    GroupTemplate, HttpOrigin, Pointer, broker, problem::code, selector::TopicSelector, tokens,
+};
 
 /// What a string must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(crate) enum Text {
     Type,
     /// JSON.
     Json,
+    /// A pattern of addresses of HTTP.
+    Origin,
     /// The hash of a token.
     TokenHash,
     /// A role of a token.
@@ -101,6 +105,7 @@ impl Text {
             | Self::Group
             | Self::Type
             | Self::Json
+            | Self::Origin
             | Self::TokenHash
             | Self::Moment
             | Self::Prefix => code::MALFORMED,
@@ -135,6 +140,7 @@ impl Text {
             Self::TopicPattern => fits(text, TOPIC_MAX, |c| is_topic(c) || c == '*'),
             Self::TypePattern | Self::Path | Self::Type => !text.is_empty(),
             Self::Json => serde_json::from_str::<serde_json::Value>(text).is_ok(),
+            Self::Origin => HttpOrigin::new(text).is_some(),
             Self::TokenHash => tokens::digest(text).is_some(),
             Self::Role => tokens::Role::of(text).is_some(),
             Self::Moment => tokens::moment(text).is_some(),
@@ -195,6 +201,10 @@ impl Text {
             Self::Property => "a property name: 1 or more of `a-z`, `0-9`, `.`, `_` and `-`",
             Self::Type => "a type: not empty",
             Self::Json => "JSON such as `{ \"status\": \"later\" }`",
+            Self::Origin => {
+                "an origin such as `https://api.example.com`, without a path; `*.` before the host \
+                 stands for all below it, `*` for all hosts, and `:*` for all ports"
+            }
             Self::TokenHash => "a hash: `sha256:` and 64 hexadecimal digits",
             Self::Role => "a role: `read`, `publish` or `operate`",
             Self::Moment => "a moment in RFC 3339 such as `2027-01-31T00:00:00Z`",
@@ -215,6 +225,7 @@ impl Text {
             Self::Group => Some(r".*\{subscription\}.*"),
             Self::Prefix => Some("[!-~]{1,128}"),
             Self::Property => Some("[a-z0-9._-]+"),
+            Self::Origin => Some("https?://[^/@ ]+"),
             Self::TokenHash => Some("sha256:[0-9a-fA-F]{64}"),
             Self::Role => Some("(read|publish|operate)"),
             Self::Any | Self::Address | Self::Directives | Self::Json | Self::Moment => None,
@@ -238,6 +249,7 @@ impl Text {
             Self::Property => "security.protocol",
             Self::Type => "order.placed",
             Self::Json => "{}",
+            Self::Origin => "https://api.example.com",
             Self::TokenHash => TOKEN_HASH,
             Self::Role => "read",
             Self::Moment => "2027-01-31T00:00:00Z",
@@ -286,6 +298,12 @@ impl Text {
             | Self::TokenHash
             | Self::Moment => None,
             Self::Role => Some(text.trim().to_lowercase()),
+            Self::Origin => {
+                let (scheme, rest) =
+                    text.trim().split_once("://").unwrap_or(("https", text.trim()));
+                let authority = rest.split('/').next().unwrap_or_default();
+                Some(format!("{}://{authority}", scheme.to_lowercase()))
+            }
         }
     }
 }

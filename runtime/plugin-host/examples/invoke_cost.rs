@@ -52,6 +52,7 @@ fn through_this_crate(component: &[u8]) -> Result<(), Box<dyn Error>> {
             limits,
             config: Vec::new(),
             grants,
+            http: gristmill_plugin_host::HttpGrants::default(),
         };
         let runner = Runner::new(&runtime, &plugin, settings)?;
         let event = Arc::new(event());

@@ -32,13 +32,21 @@ pub(crate) struct Attempt {
     pub(crate) world: Box<dyn World>,
     /// First emission that was refused: a rejection after it is class `output`.
     pub(crate) refused: Option<EmitError>,
-    /// The store was unavailable: a retry after it is class `infrastructure`.
-    pub(crate) unavailable: Option<String>,
+    /// What a handler needs was unavailable: a retry after it is class `infrastructure`.
+    pub(crate) unavailable: Option<Unavailable>,
     emissions: Vec<Emission>,
     emitted_bytes: u64,
     writes: BTreeMap<String, Write>,
     timers: Vec<TimerRequest>,
     change_bytes: u64,
+}
+
+/// What a handler needed and did not get, through no fault of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unavailable {
+    pub(crate) code: &'static str,
+    /// In a sentence.
+    pub(crate) reason: String,
 }
 
 /// What the randomness of an attempt grows from: the same at every attempt of one event.
@@ -320,7 +328,8 @@ impl Attempt {
     /// Remembers that the store was unavailable.
     fn noted<T>(&mut self, read: Result<T, StateError>) -> Result<T, StateError> {
         if let Err(StateError::Unavailable(why)) = &read {
-            self.unavailable.get_or_insert_with(|| why.clone());
+            let reason = format!("the store is unavailable: {why}");
+            self.unavailable.get_or_insert(Unavailable { code: "E0346", reason });
         }
         read
     }

@@ -5,8 +5,8 @@ use gristmill_engine::{FailureClass, Millis};
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use crate::{
-    Failure, Limits, bindings::gristmill::plugin::types, host::Host, limiter::Denied,
-    log::truncated,
+    Failure, Limits, attempt::Unavailable, bindings::gristmill::plugin::types, host::Host,
+    limiter::Denied, log::truncated,
 };
 
 /// Longest reason, in bytes (source: the contract, `dlq-error-message`).
@@ -25,12 +25,12 @@ pub(crate) fn answered(failure: types::Failure, host: &Host) -> Failure {
     match failure {
         types::Failure::Retry(advice) => {
             let retry_after = advice.after_ms.map(Millis);
-            match attempt.and_then(|attempt| attempt.unavailable.as_deref()) {
-                Some(why) => Failure {
+            match attempt.and_then(|attempt| attempt.unavailable.as_ref()) {
+                Some(Unavailable { code, reason }) => Failure {
                     retry_after,
-                    code: Some("E0346".to_owned()),
+                    code: Some((*code).to_owned()),
                     detail: detail(&format!("the handler said: {}", advice.reason)),
-                    ..new(FailureClass::Infrastructure, &format!("the store is unavailable: {why}"))
+                    ..new(FailureClass::Infrastructure, reason)
                 },
                 None => Failure { retry_after, ..new(FailureClass::Retryable, &advice.reason) },
             }

@@ -9,7 +9,7 @@ use wasmtime::{Result, format_err};
 use crate::{
     Emission, EmitError, RunnerSettings, StateError, TimerError,
     alarm::Alarms,
-    attempt::Attempt,
+    attempt::{Attempt, Unavailable},
     bindings::{
         gristmill::plugin::{publish, state, timers, types},
         wasi::{config::store, logging::logging},
@@ -49,7 +49,7 @@ impl Host {
         self.limiter.begin_attempt();
         self.log = Log::default();
         if let Some(wasi) = &mut self.wasi {
-            wasi.begin_attempt(attempt.seed());
+            wasi.begin_attempt(&attempt);
         }
         self.attempt = Some(attempt);
     }
@@ -84,11 +84,19 @@ impl Host {
         self.log.line(source, level, context, text);
     }
 
-    /// Passes whole lines written to stdout and stderr to the log; with `all`, unfinished ones too.
+    /// Passes whole lines written to stdout and stderr to the log, with `all` unfinished ones too,
+    /// and what became of requests.
     pub(crate) fn drain_streams(&mut self, all: bool) {
         let Some(wasi) = &mut self.wasi else { return };
-        for (name, level, text) in wasi.take_lines(all) {
+        let (lines, told) = (wasi.take_lines(all), wasi.take_told());
+        for (name, level, text) in lines {
             self.line(level, name, &text);
+        }
+        for (level, text) in told.lines {
+            self.line(level, "http", &text);
+        }
+        if let (Some(reason), Some(attempt)) = (told.unavailable, &mut self.attempt) {
+            attempt.unavailable.get_or_insert(Unavailable { code: "E0348", reason });
         }
     }
 }

@@ -19,6 +19,7 @@ mod limiter;
 mod limits;
 mod log;
 mod lower;
+mod outgoing;
 mod plugin;
 mod random;
 mod request;
@@ -35,6 +36,7 @@ pub use effects::{
 pub use error::{Error, LoadError, Source};
 pub use finished::{Failure, Finished, Usage};
 pub use limits::{Grants, Limits};
+pub use outgoing::{HttpGrants, HttpOrigin};
 pub use plugin::{Abi, Plugin};
 pub use request::{Event, Handled, Header, Request, Timer};
 pub use runner::{Runner, RunnerSettings};

@@ -34,8 +34,15 @@ const INTERFACES: [&str; 7] = [
 ];
 
 /// Packages of WASI 0.2 this host has, virtual and empty.
-const WASI: [&str; 6] =
-    ["wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/", "wasi:filesystem/", "wasi:sockets/"];
+const WASI: [&str; 7] = [
+    "wasi:io/",
+    "wasi:clocks/",
+    "wasi:random/",
+    "wasi:cli/",
+    "wasi:filesystem/",
+    "wasi:sockets/",
+    "wasi:http/",
+];
 
 /// Core instances, memories and tables of one component; what a slot of the pool has room for.
 /// Python components are linked from some twenty core modules, others have up to four.

@@ -13,7 +13,8 @@ use std::{
 use tokio::time::Sleep;
 
 use crate::{
-    Error, Failure, Finished, Grants, Handled, Limits, Plugin, Request, Runtime, Usage, World,
+    Error, Failure, Finished, Grants, Handled, HttpGrants, Limits, Plugin, Request, Runtime, Usage,
+    World,
     attempt::Attempt,
     failure,
     instance::{Answer, Instance},
@@ -43,6 +44,8 @@ pub struct RunnerSettings {
     pub config: Vec<(String, String)>,
     /// What the manifest grants.
     pub grants: Grants,
+    /// What may be called by HTTP.
+    pub http: HttpGrants,
 }
 
 impl Runner {
@@ -123,7 +126,11 @@ impl Runner {
                 instance.host_mut().drain_streams(true);
                 (Err(failure::ended(&error, instance.host())), false)
             }
-            Some(Ok(Err(failure))) => (Err(failure::answered(failure, instance.host())), true),
+            Some(Ok(Err(failure))) => {
+                // What became of its requests says what kind of failure it is.
+                instance.host_mut().drain_streams(true);
+                (Err(failure::answered(failure, instance.host())), true)
+            }
             Some(Ok(Ok(()))) => (Ok(()), true),
         };
         let attempt = instance.end_attempt();

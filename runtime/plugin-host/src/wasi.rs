@@ -1,5 +1,6 @@
 //! Decides what a guest finds behind WASI 0.2: clocks and randomness that repeat, streams that end
-//! in the log, and otherwise nothing. It never opens a file or a socket.
+//! in the log, and otherwise nothing. It never opens a file; sockets are
+//! opened for granted HTTP alone.
 
 use std::{
     sync::{
@@ -27,11 +28,15 @@ use wasmtime_wasi::{
     },
 };
 
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
 use crate::{
+    RunnerSettings,
     alarm::Alarms,
     attempt::{Attempt, Seed},
     host::Host,
     log::Level,
+    outgoing::{Outgoing, Told},
     random::Random,
 };
 
@@ -47,6 +52,8 @@ pub(crate) struct Wasi {
     elapsed: Arc<AtomicU64>,
     stdout: Stream,
     stderr: Stream,
+    outgoing: Outgoing,
+    http: WasiHttpCtx,
 }
 
 /// Puts WASI into `linker`. What of it a component does not import costs it nothing.
@@ -60,11 +67,14 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> Result<()> {
     insecure::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     insecure_seed::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     linker.allow_shadowing(false);
-    Ok(())
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
 impl Wasi {
-    fn new(seed: Seed<'_>, stream_bytes_max: u64) -> Self {
+    fn new(settings: &Arc<RunnerSettings>, attempt: Option<&Attempt>) -> Self {
+        let nobody = Seed { id: "", place: "", partition: 0, position: 0 };
+        let seed = attempt.map_or(nobody, Attempt::seed);
+        let stream_bytes_max = settings.limits.log_bytes;
         let (stdout, stderr) = (Stream::new(stream_bytes_max), Stream::new(stream_bytes_max));
         let mut ctx = WasiCtx::builder();
         ctx.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
@@ -76,15 +86,23 @@ impl Wasi {
             elapsed: Arc::default(),
             stdout,
             stderr,
+            outgoing: Outgoing::new(settings, attempt),
+            http: WasiHttpCtx::new(),
         }
     }
 
     /// Makes clocks and randomness what a fresh instance would see. Handles the guest holds stay.
-    pub(crate) fn begin_attempt(&mut self, seed: Seed<'_>) {
-        self.random = Random::new(seed);
+    pub(crate) fn begin_attempt(&mut self, attempt: &Attempt) {
+        self.outgoing.begin_attempt(attempt);
+        self.random = Random::new(attempt.seed());
         self.elapsed.store(0, Ordering::Relaxed);
         self.stdout.clear();
         self.stderr.clear();
+    }
+
+    /// What became of the guest's requests since the last call.
+    pub(crate) fn take_told(&mut self) -> Told {
+        self.outgoing.take_told()
     }
 
     /// Whole lines written since the last call; with `all`, what follows the last line too.
@@ -101,12 +119,8 @@ impl Wasi {
 impl Host {
     /// WASI of this instance, made at its first use.
     fn wasi(&mut self) -> &mut Wasi {
-        let (attempt, log_bytes) = (&self.attempt, self.settings.limits.log_bytes);
-        self.wasi.get_or_insert_with(|| {
-            let nobody = Seed { id: "", place: "", partition: 0, position: 0 };
-            let seed = attempt.as_ref().map_or(nobody, Attempt::seed);
-            Box::new(Wasi::new(seed, log_bytes))
-        })
+        let (attempt, settings) = (&self.attempt, &self.settings);
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(settings, attempt.as_ref())))
     }
 }
 
@@ -114,6 +128,13 @@ impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let wasi = self.wasi();
         WasiCtxView { ctx: &mut wasi.ctx, table: &mut wasi.table }
+    }
+}
+
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let Wasi { outgoing, table, http, .. } = self.wasi();
+        WasiHttpCtxView { hooks: outgoing, table, ctx: http }
     }
 }
 

@@ -1,10 +1,12 @@
 //! Owns the means of tests that run real hosts: processes, HTTP, topics read whole, waiting for a
 //! condition. It decides nothing about what is right.
 
+pub mod certificates;
 pub mod client;
 pub mod component;
 pub mod home;
 pub mod kafka;
 pub mod process;
 pub mod random;
+pub mod stub;
 pub mod wait;

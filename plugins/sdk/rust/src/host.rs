@@ -34,6 +34,12 @@ impl Host {
         Timers { imports: &mut self.imports }
     }
 
+    /// Requests to others by HTTP, as far as the manifest grants them.
+    #[cfg(feature = "http")]
+    pub fn http(&mut self) -> crate::Http<'_> {
+        crate::Http { imports: &mut self.imports }
+    }
+
     /// The manifest's configuration.
     pub fn config(&self) -> Config<'_> {
         Config { imports: &self.imports }

@@ -33,6 +33,8 @@ mod emission;
 mod event;
 mod failure;
 mod host;
+#[cfg(feature = "http")]
+mod http;
 pub mod log;
 mod state;
 #[cfg(not(target_arch = "wasm32"))]
@@ -47,6 +49,8 @@ pub use emission::{Emission, EmitError};
 pub use event::{Event, Header, PayloadError, Timer};
 pub use failure::{Failure, OrFail, Outcome, reject, retry, retry_after};
 pub use host::Host;
+#[cfg(feature = "http")]
+pub use http::{Call, Http, HttpError, Request, Response};
 pub use state::{Page, State, StateError};
 pub use time::{TimeError, Timestamp};
 pub use timers::{TimerError, Timers};

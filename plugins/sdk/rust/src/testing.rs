@@ -158,6 +158,12 @@ impl TestHost {
         self
     }
 
+    /// Answers the next request that nothing answers yet, or fails it.
+    #[cfg(feature = "http")]
+    pub fn answer(&mut self, answer: Result<crate::Response, crate::HttpError>) {
+        self.host.imports.answers.push_back(answer);
+    }
+
     /// Makes state unavailable from now on, or available again.
     pub fn set_state_available(&mut self, available: bool) {
         self.host.imports.state_available = available;

@@ -1,6 +1,9 @@
 //! Owns the seam between the typed API and the component's bindings. It never holds anything
 //! between two calls but the panic hook.
 
+#[cfg(feature = "http")]
+mod outgoing;
+
 use std::{panic, sync::Once, time::Duration};
 
 use crate::{
@@ -212,6 +215,14 @@ impl Imports {
 
     pub(crate) fn timer_cancel(&mut self, name: &str) -> Result<(), TimerError> {
         Ok(timers::cancel(name)?)
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn http_send(
+        &mut self,
+        call: crate::Call,
+    ) -> Result<crate::Response, crate::HttpError> {
+        outgoing::send(call)
     }
 
     pub(crate) fn config_get(&self, key: &str) -> Result<Option<String>, ConfigError> {

@@ -15,6 +15,7 @@ const STATE: &str = "gristmill:plugin/state@";
 const TIMERS: &str = "gristmill:plugin/timers@";
 const PUBLISH: &str = "gristmill:plugin/publish@";
 const CONFIG: &str = "wasi:config/store@";
+const HTTP: &str = "wasi:http/outgoing-handler@";
 const EVENT_HANDLER: &str = "gristmill:plugin/event-handler@";
 const TIMER_HANDLER: &str = "gristmill:plugin/timer-handler@";
 
@@ -111,6 +112,7 @@ impl Description {
             (STATE, "state = true"),
             (TIMERS, "timers = true"),
             (CONFIG, "config = { KEY = \"VALUE\", … }"),
+            (HTTP, "http = [\"https://HOST\", …]"),
         ]
         .into_iter()
         .filter_map(|(prefix, line)| description.wants(prefix).then_some(line))

@@ -248,9 +248,10 @@ static CEILINGS: Table = Table {
         Key::new("wall_clock", Kind::Flag, "true", "Whether `clock = \"wall\"` may be granted."),
         Key::new(
             "http",
-            Kind::Later("a later release"),
-            "[]",
-            "Addresses that may be granted for outgoing HTTP, which comes with a later release.",
+            Kind::Texts { of: Text::Origin, min: 0, max: 256 },
+            "[\"http://*:*\", \"https://*:*\"]",
+            "Addresses that may be granted for outgoing HTTP: every one of a manifest must be \
+             within one of these.",
         ),
     ],
 };

@@ -234,9 +234,17 @@ static GRANTS: Table = Table {
         ),
         Key::new(
             "http",
-            Kind::Later("a later release"),
+            Kind::Texts { of: Text::Origin, min: 0, max: 64 },
             "[]",
-            "Addresses it may call, which comes with a later release.",
+            "Addresses it may call by HTTP.",
+        ),
+        Key::new(
+            "http_private",
+            Kind::Flag,
+            "false",
+            "Whether names that it may call may stand for addresses of this machine and of private \
+             networks. An address that `http` names in numbers, and `localhost`, may be called \
+             without.",
         ),
     ],
 };
@@ -264,6 +272,13 @@ static LIMITS: Table = Table {
             "Instructions of an attempt, roughly. Counting them costs speed.",
         ),
         Key::new("emissions", Kind::Count { min: 0, max: 100_000 }, "1000", "Emissions."),
+        Key::new("http_requests", Kind::Count { min: 0, max: 10_000 }, "16", "HTTP requests."),
+        Key::new(
+            "http_timeout",
+            Kind::Span { min: 1, max: 10 * MINUTE, word: None },
+            "\"3s\"",
+            "Wait for the answer to one of them, within that for the attempt.",
+        ),
         Key::new(
             "emitted_bytes",
             Kind::Size { min: 0, max: 256 * MIB, percent: None },

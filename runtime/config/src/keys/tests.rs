@@ -164,7 +164,8 @@ fn every_list_holds_at_the_limit_and_not_one_past_it() {
             if of == Text::Role {
                 continue;
             }
-            let prefix = if of == Text::Pointer { "/" } else { "t" };
+            let usual = if of == Text::Pointer { "/" } else { "t" };
+            let prefix = if of == Text::Origin { "http://t" } else { usual };
             let suffix = if of == Text::Server { ":9092" } else { "" };
             let holds = |count: usize| {
                 let texts: Vec<String> =

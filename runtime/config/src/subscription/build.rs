@@ -103,6 +103,8 @@ fn grants(table: &Checked) -> Grants {
             _ => disagree("clock"),
         },
         config: config.map(|one| (one.name.clone(), one.value.clone())).collect(),
+        http: table.origins("http"),
+        http_private: table.flag("http_private"),
     }
 }
 
@@ -117,6 +119,8 @@ fn limits(table: &Checked, ceilings: &Ceilings) -> Limits {
         emitted_bytes: table.bytes("emitted_bytes"),
         value_bytes: table.bytes("value_bytes"),
         log_bytes: table.bytes("log_bytes"),
+        http_requests: table.count("http_requests"),
+        http_timeout: table.millis("http_timeout"),
         reuse: table.table("instances").count("reuse"),
     }
 }

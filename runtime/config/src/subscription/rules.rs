@@ -5,7 +5,7 @@ use gristmill_engine::Order;
 
 use super::{Clock, DeadLetter, SubscriptionConfig, build::CLASSES};
 use crate::{
-    Ceilings, Glob, Guarantee, Place,
+    Ceilings, Glob, Guarantee, HttpOrigin, Place,
     problem::code,
     report::Report,
     text::{TOPIC_MAX, shortened},
@@ -24,6 +24,7 @@ pub(super) fn check(
 ) {
     check_limits(table, ceilings, report);
     check_emit(subscription, ceilings, report);
+    check_http(table.table("grants"), subscription, ceilings, report);
     check_grants(table.table("grants"), subscription, ceilings, report);
     check_order(table, subscription, report);
     check_repartition(table, subscription, report);
@@ -71,6 +72,28 @@ fn check_emit(subscription: &SubscriptionConfig, ceilings: &Ceilings, report: &m
             let instead = format!("emit = [{}]", kept.join(", "));
             report.error(*place, code::GRANT_REFUSED, reason, Some(instead));
         }
+    }
+}
+
+/// Every address granted is within one of the ceilings'.
+fn check_http(
+    table: &Checked,
+    subscription: &SubscriptionConfig,
+    ceilings: &Ceilings,
+    report: &mut Report<'_>,
+) {
+    let allowed = |one: &HttpOrigin| ceilings.http.iter().any(|ceiling| ceiling.covers(one));
+    let grants = &subscription.grants.http;
+    let kept: Vec<String> =
+        grants.iter().filter(|one| allowed(one)).map(|one| string(one.as_str())).collect();
+    for (text, place) in table.texts("http") {
+        let Some(refused) = HttpOrigin::new(text).filter(|one| !allowed(one)) else { continue };
+        let known: Vec<&str> = ceilings.http.iter().map(HttpOrigin::as_str).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let reason =
+            format!("the host's ceilings do not let \"{refused}\" be called; they allow {known}");
+        let instead = format!("http = [{}]", kept.join(", "));
+        report.error(*place, code::GRANT_REFUSED, reason, Some(instead));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use gristmill_engine::{Bytes, Millis};
 
-use crate::{Glob, Place, Pointer, Secret};
+use crate::{Glob, HttpOrigin, Place, Pointer, Secret};
 
 /// One table, with a value for every key of its description.
 #[derive(Debug, Clone)]
@@ -151,6 +151,10 @@ impl Checked {
 
     pub(crate) fn globs(&self, key: &str) -> Vec<Glob> {
         self.texts(key).iter().map(|(text, _)| Glob::new(text)).collect()
+    }
+
+    pub(crate) fn origins(&self, key: &str) -> Vec<HttpOrigin> {
+        self.texts(key).iter().filter_map(|(text, _)| HttpOrigin::new(text)).collect()
     }
 
     pub(crate) fn pointers(&self, key: &str) -> Vec<Pointer> {

@@ -44,7 +44,6 @@ impl Walker<'_> {
                 Some(Value::Texts(vec![(text, place)]))
             }
             Kind::OneOrMore { of, max } => self.texts(key, value, place, (of, 1, max)),
-            Kind::Later(release) => self.later(key, value, place, release),
             Kind::Pairs(_) | Kind::Table(_) | Kind::Tables(_) => None,
         }
     }
@@ -208,25 +207,6 @@ impl Walker<'_> {
         let instead = misfit.instead.map_or_else(|| key.example(), |text| string(&text));
         let reason = format!("`{}`: {}", key.name, misfit.reason);
         self.report.error(place, misfit.code, reason, Some(line(key, &instead)));
-        None
-    }
-
-    fn later(
-        &mut self,
-        key: &Key,
-        value: &TomlValue,
-        place: Place,
-        release: &str,
-    ) -> Option<Value> {
-        let Some(list) = value.as_array() else {
-            self.wrong_type(key, &Item::Value(value.clone()), place, None);
-            return None;
-        };
-        if list.is_empty() {
-            return Some(Value::Texts(Vec::new()));
-        }
-        let reason = format!("`{}` comes with {release}", key.name);
-        self.report.error(place, code::LATER_RELEASE, reason, Some(line(key, "[]")));
         None
     }
 

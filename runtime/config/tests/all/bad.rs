@@ -29,7 +29,7 @@ fn manifest_problems(text: &str) -> Problems {
 
 /// Ceilings lower than the defaults of the platform.
 fn ceilings() -> Ceilings {
-    let text = "[ceilings]\nmemory = \"128MiB\"\nemit = [\"orders.*\"]\ntimers = false\n\
+    let text = "[ceilings]\nmemory = \"128MiB\"\nemit = [\"orders.*\"]\ntimers = false\nhttp = [\"https://*.example.com\"]\n\
                 wall_clock = false\nattempt_timeout = \"10s\"\nconcurrency = 100\nemissions = 2000";
     host(&Source { name: "gristmill.toml", text }, &env).unwrap().ceilings
 }

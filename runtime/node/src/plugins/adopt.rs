@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use gristmill_config::{
-    Broker, Clock, Glob, HostConfig, Manifest, Problem, Source as Document, SubscriptionConfig,
+    Broker, Clock, Glob, HostConfig, HttpHost, HttpOrigin as GrantedOrigin, Manifest, Problem,
+    Source as Document, SubscriptionConfig,
 };
 use gristmill_engine::{PartitionId, SubscriptionId, TopicId, Version};
-use gristmill_plugin_host::{Grants, Limits, Plugin, Runner, RunnerSettings};
+use gristmill_plugin_host::{
+    Grants, HttpGrants, HttpOrigin, Limits, Plugin, Runner, RunnerSettings,
+};
 use gristmill_store::Scope;
 
 use super::ledger::Files;
@@ -239,5 +242,19 @@ fn runner_settings(
             timers: grants.timers,
             wall_clock: grants.clock == Clock::Wall,
         },
+        http: HttpGrants {
+            origins: grants.http.iter().map(origin).collect(),
+            private: grants.http_private,
+            requests: limits.http_requests,
+            timeout: Duration::from_millis(limits.http_timeout.0),
+        },
     })
+}
+
+fn origin(granted: &GrantedOrigin) -> HttpOrigin {
+    let host = match &granted.host {
+        HttpHost::Exactly(host) | HttpHost::Below(host) => host.clone(),
+        HttpHost::Any => "*".to_owned(),
+    };
+    HttpOrigin { https: granted.https, host, port: granted.port }
 }

@@ -57,6 +57,7 @@ pub(crate) fn settings(limits: Limits) -> RunnerSettings {
         limits,
         config: vec![("greeting".into(), "hello".into()), ("empty".into(), String::new())],
         grants: Grants { state: true, timers: true, wall_clock: false },
+        http: gristmill_plugin_host::HttpGrants::default(),
     }
 }
 

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use super::Cluster;
 use super::broker::{Doors, Purpose};
-use super::certificates::Authority;
 use super::witness::Ground;
+use crate::support::certificates::Authority;
 
 /// A guarded broker. Tests that run at the same time share it; it ends with the last of them.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 //! folder and a process of its own, which a test may kill, freeze and start again.
 
 mod broker;
-mod certificates;
 mod guarded;
 mod operate;
 mod records;
@@ -19,7 +18,6 @@ use tempfile::TempDir;
 
 pub use self::broker::Broker;
 use self::broker::{Doors, Place, Purpose};
-pub use self::certificates::{Authority, Issued};
 pub use self::guarded::{Guarded, Right};
 pub use self::operate::Lag;
 pub use self::records::Producer;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use gristmill_tests::chaos::complaints::Expected;
-use gristmill_tests::support::kafka::Authority;
+use gristmill_tests::support::certificates::Authority;
 
 use super::scene::{Scene, by_certificate, by_password, creates_all, must_not_complain, must_say};
 

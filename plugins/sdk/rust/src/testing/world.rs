@@ -27,6 +27,10 @@ pub struct World {
     state: BTreeMap<(Vec<u8>, String), Value>,
     timers: BTreeMap<(Vec<u8>, String), SetTimer>,
     emissions: Vec<Emission>,
+    #[cfg(feature = "http")]
+    pub(super) requests: Vec<crate::Call>,
+    #[cfg(feature = "http")]
+    pub(super) answers: std::collections::VecDeque<Result<crate::Response, crate::HttpError>>,
     call: Call,
 }
 
@@ -75,6 +79,10 @@ impl Default for World {
             state: BTreeMap::new(),
             timers: BTreeMap::new(),
             emissions: Vec::new(),
+            #[cfg(feature = "http")]
+            requests: Vec::new(),
+            #[cfg(feature = "http")]
+            answers: std::collections::VecDeque::new(),
             call: Call::default(),
         }
     }
@@ -132,8 +140,33 @@ impl World {
         };
     }
 
+    /// Takes back all but the requests: those were made.
     pub(super) fn restore(&mut self, before: Self) {
+        #[cfg(feature = "http")]
+        let (requests, answers) =
+            (std::mem::take(&mut self.requests), std::mem::take(&mut self.answers));
         *self = before;
+        #[cfg(feature = "http")]
+        {
+            (self.requests, self.answers) = (requests, answers);
+        }
+    }
+
+    /// Requests made so far, those of failed calls among them.
+    #[cfg(feature = "http")]
+    pub fn requests(&self) -> &[crate::Call] {
+        &self.requests
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn http_send(
+        &mut self,
+        call: crate::Call,
+    ) -> Result<crate::Response, crate::HttpError> {
+        let url = call.url.clone();
+        self.requests.push(call);
+        let nobody = || crate::HttpError::Unavailable(format!("the test has no answer for {url}"));
+        self.answers.pop_front().unwrap_or_else(|| Err(nobody()))
     }
 
     pub(super) fn put(&mut self, key: &[u8], name: &str, bytes: &[u8]) {

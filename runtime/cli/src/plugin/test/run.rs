@@ -288,6 +288,8 @@ fn settings(manifest: &Manifest, subscription: &SubscriptionConfig) -> RunnerSet
             timers: subscription.grants.timers,
             wall_clock: subscription.grants.clock == Clock::Wall,
         },
+        // What a test needs from elsewhere would make it depend on that.
+        http: gristmill_plugin_host::HttpGrants::default(),
     }
 }
 

@@ -241,23 +241,6 @@ plugins_dir = "plugins/${"
 }
 
 #[test]
-fn what_a_later_release_brings() {
-    let text = r#"[broker]
-kind = "kafka"
-brokers = ["kafka:9092"]
-[ceilings]
-http = ["https://api.example.com"]
-"#;
-    check(
-        &host_problems(text),
-        &expect![[r"
-        gristmill.toml:5: [E0114] `http` comes with a later release
-          write: `http = []`
-    "]],
-    );
-}
-
-#[test]
 fn a_listener_open_to_anyone() {
     let text = r#"listen = "0.0.0.0:8080"
 [checkpoint]

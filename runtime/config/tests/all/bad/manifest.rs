@@ -139,27 +139,34 @@ emissions = 2001
 emit = ["orders.placed", "payments.*", "*"]
 timers = true
 clock = "wall"
+http = ["https://api.example.com", "http://api.example.com", "https://evil.example", "api"]
 "#;
     check(
         &manifest_problems(text),
         &expect![[r#"
-        geo.toml:3: [E0117] `concurrency = 101` is above the host's ceiling, 100
-          write: `concurrency = 100`
-        geo.toml:5: [E0117] `memory = "129MiB"` is above the host's ceiling, "128MiB"
-          write: `memory = "128MiB"`
-        geo.toml:6: [E0117] `attempt_timeout = "11s"` is above the host's ceiling, "10s"
-          write: `attempt_timeout = "10s"`
-        geo.toml:7: [E0117] `emissions = 2001` is above the host's ceiling, 2000
-          write: `emissions = 2000`
-        geo.toml:9: [E0118] the host's ceilings do not let "payments.*" be granted; they allow orders.*
-          write: `emit = ["orders.placed"]`
-        geo.toml:9: [E0118] the host's ceilings do not let "*" be granted; they allow orders.*
-          write: `emit = ["orders.placed"]`
-        geo.toml:10: [E0118] the host's ceilings do not let `timers` be granted
-          write: `timers = false`
-        geo.toml:11: [E0118] the host's ceilings do not let `clock = "wall"` be granted
-          write: `clock = "virtual"`
-    "#]],
+            geo.toml:3: [E0117] `concurrency = 101` is above the host's ceiling, 100
+              write: `concurrency = 100`
+            geo.toml:5: [E0117] `memory = "129MiB"` is above the host's ceiling, "128MiB"
+              write: `memory = "128MiB"`
+            geo.toml:6: [E0117] `attempt_timeout = "11s"` is above the host's ceiling, "10s"
+              write: `attempt_timeout = "10s"`
+            geo.toml:7: [E0117] `emissions = 2001` is above the host's ceiling, 2000
+              write: `emissions = 2000`
+            geo.toml:9: [E0118] the host's ceilings do not let "payments.*" be granted; they allow orders.*
+              write: `emit = ["orders.placed"]`
+            geo.toml:9: [E0118] the host's ceilings do not let "*" be granted; they allow orders.*
+              write: `emit = ["orders.placed"]`
+            geo.toml:10: [E0118] the host's ceilings do not let `timers` be granted
+              write: `timers = false`
+            geo.toml:11: [E0118] the host's ceilings do not let `clock = "wall"` be granted
+              write: `clock = "virtual"`
+            geo.toml:12: [E0118] the host's ceilings do not let "http://api.example.com" be called; they allow https://*.example.com
+              write: `http = ["https://api.example.com"]`
+            geo.toml:12: [E0118] the host's ceilings do not let "https://evil.example" be called; they allow https://*.example.com
+              write: `http = ["https://api.example.com"]`
+            geo.toml:12: [E0111] `http`: "api" is not an origin such as `https://api.example.com`, without a path; `*.` before the host stands for all below it, `*` for all hosts, and `:*` for all ports
+              write: `http = ["https://api.example.com", "http://api.example.com", "https://evil.example", "https://api"]`
+        "#]],
     );
 }
 
@@ -253,11 +260,9 @@ http = ["https://api.example.com"]
     check(
         &manifest_problems(text),
         &expect![[r#"
-        geo.toml:3: [E0114] `strategy = "canary"` comes with a later release
-          write: `strategy = "replace"`
-        geo.toml:5: [E0114] `http` comes with a later release
-          write: `http = []`
-    "#]],
+            geo.toml:3: [E0114] `strategy = "canary"` comes with a later release
+              write: `strategy = "replace"`
+        "#]],
     );
 }
 

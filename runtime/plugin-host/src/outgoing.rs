@@ -1,0 +1,223 @@
+//! Decides which HTTP requests of a guest leave the host, and sends those: to granted origins, at
+//! public addresses unless private ones are granted, so many in an attempt. What a request is
+//! answered with is the guest's own business.
+
+mod address;
+mod send;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::header::{HeaderName, HeaderValue};
+use http::{Method, Request, Response};
+use sha2::{Digest, Sha256};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use self::address::Target;
+use crate::RunnerSettings;
+use crate::attempt::{Attempt, Seed};
+use crate::log::Level;
+
+/// Header that tells the other side that two requests are one (source:
+/// draft-ietf-httpapi-idempotency-key-header).
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Header of the W3C trace context.
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// What a subscription may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpGrants {
+    /// Where.
+    pub origins: Vec<HttpOrigin>,
+    /// Whether names may stand for private addresses.
+    pub private: bool,
+    /// Requests of one attempt.
+    pub requests: u32,
+    /// Longest wait for the answer to one: its status and headers.
+    pub timeout: Duration,
+}
+
+/// Addresses that may be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpOrigin {
+    /// Whether `https` is meant, and not `http`.
+    pub https: bool,
+    /// A host in lower case; one that begins with a dot stands for all that end like it, `*` for
+    /// all.
+    pub host: String,
+    /// The port; `None` for any.
+    pub port: Option<u16>,
+}
+
+impl Default for HttpGrants {
+    /// Nothing may be called.
+    fn default() -> Self {
+        Self { origins: Vec::new(), private: false, requests: 16, timeout: Duration::from_secs(3) }
+    }
+}
+
+/// Requests of one instance.
+pub(crate) struct Outgoing {
+    settings: Arc<RunnerSettings>,
+    /// Begins the idempotency keys of the attempt: the same at every attempt of one event.
+    seed: Sha256,
+    trace_parent: Option<String>,
+    sent: u32,
+    told: Arc<Mutex<Told>>,
+}
+
+/// What became of the requests of an attempt.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Lines for the log.
+    pub(crate) lines: Vec<(Level, String)>,
+    /// The first that could not be sent, or was not answered.
+    pub(crate) unavailable: Option<String>,
+}
+
+/// How a request is let out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pass {
+    /// Whether it may go to a private address.
+    private: bool,
+    timeout: Duration,
+}
+
+impl Outgoing {
+    pub(crate) fn new(settings: &Arc<RunnerSettings>, attempt: Option<&Attempt>) -> Self {
+        let mut new = Self {
+            settings: Arc::clone(settings),
+            seed: Sha256::new(),
+            trace_parent: None,
+            sent: 0,
+            told: Arc::default(),
+        };
+        if let Some(attempt) = attempt {
+            new.begin_attempt(attempt);
+        }
+        new
+    }
+
+    pub(crate) fn begin_attempt(&mut self, attempt: &Attempt) {
+        let Seed { id, place, partition, position } = attempt.seed();
+        let mut seed = Sha256::new();
+        // Each part is preceded by its length, so that no two events spell one name.
+        for part in [self.settings.subscription.as_bytes(), id.as_bytes(), place.as_bytes()] {
+            seed.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            seed.update(part);
+        }
+        seed.update(partition.to_be_bytes());
+        seed.update(position.to_be_bytes());
+        self.seed = seed;
+        self.trace_parent = attempt.handled.trace_parent().map(ToString::to_string);
+        self.sent = 0;
+        // What an earlier attempt still hears of is not this one's.
+        self.told = Arc::default();
+    }
+
+    /// Takes what was told since the last call.
+    pub(crate) fn take_told(&mut self) -> Told {
+        std::mem::take(&mut *lock(&self.told))
+    }
+
+    /// Whether a request may leave; else what its sender is told, and what the log is.
+    fn admit(&mut self, target: &Target) -> Result<Pass, (Error, String)> {
+        let grants = &self.settings.http;
+        let named = |origin: &&HttpOrigin| target.is_within(origin);
+        let Some(origin) = grants.origins.iter().find(named) else {
+            let reason = format!(
+                "{target} is not granted; write in [subscription.grants]: http = [\"{target}\"]"
+            );
+            return Err((Error::HttpRequestDenied, reason));
+        };
+        if self.sent >= grants.requests {
+            let reason = format!(
+                "{target} is not called: {} requests are all of an attempt; raise `http_requests` \
+                 in [subscription.limits]",
+                grants.requests
+            );
+            return Err((Error::ConnectionLimitReached, reason));
+        }
+        self.sent = self.sent.saturating_add(1);
+        let private = grants.private || target.is_explicit(origin);
+        Ok(Pass { private, timeout: grants.timeout })
+    }
+
+    /// Adds what the host says with every request, unless the guest has said it.
+    fn mark(&self, request: &mut Request<WasiBody>) {
+        let is_safe = matches!(
+            *request.method(),
+            Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
+        );
+        let headers = request.headers_mut();
+        if !is_safe && !headers.contains_key(IDEMPOTENCY_KEY) {
+            let key = self.seed.clone().chain_update(self.sent.to_be_bytes()).finalize();
+            let mut key = format!("{key:x}");
+            key.truncate(32);
+            if let Ok(key) = HeaderValue::from_str(&key) {
+                headers.insert(IDEMPOTENCY_KEY, key);
+            }
+        }
+        let parent = self.trace_parent.as_deref().filter(|_| !headers.contains_key(TRACE_PARENT));
+        if let Some(parent) = parent.and_then(|parent| HeaderValue::from_str(parent).ok()) {
+            headers.insert(TRACE_PARENT, parent);
+        }
+    }
+}
+
+/// An answer, and what goes on until its body has come.
+type Sent = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+
+impl WasiHttpHooks for Outgoing {
+    fn send_request(
+        &mut self,
+        mut request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
+        let Some(target) = Target::of(request.uri()) else {
+            return Box::new(async { Err(Error::HttpRequestUriInvalid) });
+        };
+        let pass = match self.admit(&target) {
+            Ok(pass) => pass,
+            Err((error, reason)) => {
+                lock(&self.told).lines.push((Level::Warn, format!("request denied: {reason}")));
+                return Box::new(async { Err(error) });
+            }
+        };
+        self.mark(&mut request);
+        let told = Arc::clone(&self.told);
+        Box::new(async move {
+            let sent =
+                tokio::time::timeout(pass.timeout, send::send(request, &target, pass, options));
+            let sent = sent.await.unwrap_or(Err(Error::ConnectionTimeout));
+            if let Err(error) = &sent {
+                tell(&told, &target, error);
+            }
+            sent
+        })
+    }
+}
+
+/// Notes why a request was not answered.
+fn tell(told: &Mutex<Told>, target: &Target, error: &Error) {
+    let mut told = lock(told);
+    if matches!(error, Error::DestinationIpProhibited) {
+        told.lines.push((
+            Level::Warn,
+            format!(
+                "request denied: {target} is at a private address; write in \
+                 [subscription.grants]: http_private = true"
+            ),
+        ));
+        return;
+    }
+    let why = format!("{target} is not answering: {error}");
+    told.lines.push((Level::Warn, why.clone()));
+    told.unavailable.get_or_insert(why);
+}
+
+fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
+    told.lock().unwrap_or_else(PoisonError::into_inner)
+}
