@@ -37,6 +37,8 @@ perl -MIPC::Cmd -MFindBin -e 1 2>/dev/null || missing+=(perl)
 # Apache Kafka comes as jars.
 need default-jre-headless java
 need maven mvn
+# Alert rules are checked, and fire, in the real one.
+need prometheus prometheus promtool
 # The image is built and run only where containers are native.
 if [[ $(uname -s) == Linux ]]; then
     need buildah buildah

@@ -10,6 +10,7 @@ mod kafka_faults;
 mod kafka_groups;
 mod kafka_operators;
 mod kafka_security;
+mod monitoring;
 mod outgoing;
 mod pipeline;
 mod reload;
