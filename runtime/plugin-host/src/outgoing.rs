@@ -25,6 +25,11 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Header of the W3C trace context.
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// Lines kept for the log between two looks: a guest that asks without end fills no more.
+const LINES_MAX: usize = 64;
+/// Bytes of a body that are taken from the guest at once, and wait to be sent.
+const CHUNK_BYTES: usize = 64 << 10;
+
 /// What a subscription may call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpGrants {
@@ -74,6 +79,14 @@ pub(crate) struct Told {
     pub(crate) lines: Vec<(Level, String)>,
     /// The first that could not be sent, or was not answered.
     pub(crate) unavailable: Option<String>,
+}
+
+impl Told {
+    fn warn(&mut self, line: String) {
+        if self.lines.len() < LINES_MAX {
+            self.lines.push((Level::Warn, line));
+        }
+    }
 }
 
 /// How a request is let out.
@@ -170,6 +183,10 @@ impl Outgoing {
 type Sent = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
 impl WasiHttpHooks for Outgoing {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES
+    }
+
     fn send_request(
         &mut self,
         mut request: Request<WasiBody>,
@@ -182,7 +199,7 @@ impl WasiHttpHooks for Outgoing {
         let pass = match self.admit(&target) {
             Ok(pass) => pass,
             Err((error, reason)) => {
-                lock(&self.told).lines.push((Level::Warn, format!("request denied: {reason}")));
+                lock(&self.told).warn(format!("request denied: {reason}"));
                 return Box::new(async { Err(error) });
             }
         };
@@ -204,17 +221,14 @@ impl WasiHttpHooks for Outgoing {
 fn tell(told: &Mutex<Told>, target: &Target, error: &Error) {
     let mut told = lock(told);
     if matches!(error, Error::DestinationIpProhibited) {
-        told.lines.push((
-            Level::Warn,
-            format!(
-                "request denied: {target} is at a private address; write in \
-                 [subscription.grants]: http_private = true"
-            ),
+        told.warn(format!(
+            "request denied: {target} is at a private address; write in [subscription.grants]: \
+             http_private = true"
         ));
         return;
     }
     let why = format!("{target} is not answering: {error}");
-    told.lines.push((Level::Warn, why.clone()));
+    told.warn(why.clone());
     told.unavailable.get_or_insert(why);
 }
 

@@ -43,6 +43,12 @@ use crate::{
 /// Most random bytes one call may ask for.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
 
+/// Handles an instance may hold at once: streams, sleeps, requests, their headers and bodies. Each
+/// costs the host memory, up to some 64 KiB for a body that waits.
+const HANDLES_MAX: usize = 1_024;
+/// Bytes of the headers of one request or answer.
+const FIELDS_BYTES_MAX: usize = 32 << 10;
+
 /// What one instance has of WASI.
 pub(crate) struct Wasi {
     ctx: WasiCtx,
@@ -79,15 +85,18 @@ impl Wasi {
         let mut ctx = WasiCtx::builder();
         ctx.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
         ctx.stdout(stdout.clone()).stderr(stderr.clone());
+        let (mut table, mut http) = (ResourceTable::new(), WasiHttpCtx::new());
+        table.set_max_capacity(HANDLES_MAX);
+        http.set_field_size_limit(FIELDS_BYTES_MAX);
         Self {
             ctx: ctx.build(),
-            table: ResourceTable::new(),
+            table,
             random: Random::new(seed),
             elapsed: Arc::default(),
             stdout,
             stderr,
             outgoing: Outgoing::new(settings, attempt),
-            http: WasiHttpCtx::new(),
+            http,
         }
     }
 

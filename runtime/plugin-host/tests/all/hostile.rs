@@ -28,6 +28,7 @@ guests! {
     endless_loop
     global_counter
     heavy_start
+    hoard
     huge_state
     log_flood
     lying_lengths
@@ -100,6 +101,20 @@ fn heavy_start(name: &str) {
     let limits = Limits { timeout: Duration::from_millis(50), ..Limits::default() };
     let failure = failed(call_on(&runner(name, limits), "", Memory::default()));
     assert_eq!(failure.class, FailureClass::Timeout);
+}
+
+fn hoard(name: &str) {
+    let finished = call(name, "");
+    let usage = finished.usage;
+    assert!(usage.wall < Duration::from_secs(5), "it was stopped before: {usage:?}");
+    let failure = failed(finished);
+    assert_eq!(failure.class, FailureClass::Trap, "{failure:?}");
+
+    let (lines, finished) = logged(|| call(name, "ask"));
+    finished.result.unwrap();
+    let denied = lines.iter().filter(|line| line.contains("request denied: ")).count();
+    assert_eq!(denied, 64, "nobody reads five thousand lines");
+    assert!(lines[0].contains("http = [\"http://127.0.0.1:9\"]"), "{}", lines[0]);
 }
 
 fn huge_state(name: &str) {
