@@ -3,7 +3,7 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use gristmill_kafka::Cluster;
@@ -42,7 +42,15 @@ fn router(cluster: Cluster) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(ready))
         .fallback(refuse)
+        .layer(axum::middleware::map_response(part))
         .with_state(cluster)
+}
+
+/// Who answers next on this address is another: a connection that is kept would end when its
+/// owner asks again.
+async fn part(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 async fn ready(State(cluster): State<Cluster>) -> Response {
