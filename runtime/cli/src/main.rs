@@ -22,6 +22,7 @@ mod problem;
 mod produce;
 mod remote;
 mod run;
+mod send;
 mod subscriptions;
 mod table;
 mod token;
@@ -75,6 +76,8 @@ enum Command {
     Topics(topics::Args),
     /// Publishes events, one per line
     Produce(produce::Args),
+    /// Sends a command and prints what its handler replies
+    Send(send::Args),
     /// Prints the events of a topic
     Consume(consume::Args),
     /// Shows dead letters and drives them again
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         Command::Groups(args) => groups::run(args, &output),
         Command::Topics(args) => topics::run(args, &output),
         Command::Produce(args) => produce::run(&args, &output),
+        Command::Send(args) => send::run(&args, &output),
         Command::Consume(args) => consume::run(&args, &output),
         Command::Dlq(args) => dlq::run(args, &output),
         Command::Token(command) => token::run(&command, &output),

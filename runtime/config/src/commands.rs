@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gristmill_engine::Millis;
 
-use crate::{Pointer, problem::code, report::Report, walk::Checked};
+use crate::{KeyTemplate, problem::code, report::Report, walk::Checked};
 
 /// Commands, and what holds for all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct CommandConfig {
     /// Type of the event.
     pub kind: String,
     /// Where its key is; `None` for the topic's rule.
-    pub key: Option<Pointer>,
+    pub key: Option<KeyTemplate>,
     /// How long its sender waits, 1 ms to 5 min.
     pub timeout: Millis,
     /// JSON that answers it when it falls back.
@@ -60,7 +60,7 @@ fn command(name: &str, table: &Checked) -> CommandConfig {
         subscription: text("subscription"),
         reply: text("reply"),
         kind: table.text_if_any("type").unwrap_or(name).to_owned(),
-        key: table.text_if_any("key").and_then(Pointer::new),
+        key: table.text_if_any("key").and_then(KeyTemplate::new),
         timeout: table.millis("timeout"),
         fallback_reply: table.text_if_any("fallback_reply").map(ToOwned::to_owned),
     }

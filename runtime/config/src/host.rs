@@ -11,8 +11,8 @@ use std::{
 use gristmill_engine::{Bytes, Millis, WorkerPolicy};
 
 use crate::{
-    Broker, Commands, Env, Glob, Guarantee, HttpOrigin, Pointer, Problems, Source, TokenConfig,
-    broker, commands,
+    Broker, Commands, Env, Glob, Guarantee, HttpOrigin, KeyRule, KeyTemplate, Problems, Source,
+    TokenConfig, broker, commands,
     keys::host::{HOST, KAFKA_INTERVAL_MIN},
     problem::code,
     report::Report,
@@ -121,15 +121,6 @@ pub enum Retention {
     For(Millis),
     /// For ever.
     Forever,
-}
-
-/// Where the key of an ingested event comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyRule {
-    /// It has none.
-    None,
-    /// From the event's JSON: a string as it is, a number or boolean as its JSON text.
-    Pointer(Pointer),
 }
 
 /// The HTTP surface.
@@ -352,7 +343,7 @@ fn topic(table: &Checked, defaults: &Checked) -> TopicConfig {
     } else {
         Retention::For(of("retention").millis("retention"))
     };
-    let key = Pointer::new(of("key").text("key"));
+    let key = KeyTemplate::new(of("key").text("key"));
     let retention_bytes = of("retention_bytes").number_if_any("retention_bytes").map(Bytes);
     TopicConfig {
         partitions: of("partitions").count("partitions"),
@@ -360,7 +351,7 @@ fn topic(table: &Checked, defaults: &Checked) -> TopicConfig {
         retention_bytes,
         compaction: of("compaction").flag("compaction"),
         max_event_bytes: of("max_event_bytes").bytes("max_event_bytes"),
-        key: key.map_or(KeyRule::None, KeyRule::Pointer),
+        key: key.map_or(KeyRule::None, KeyRule::Of),
     }
 }
 

@@ -15,6 +15,7 @@ mod explain;
 mod field;
 mod glob;
 mod host;
+mod key_rule;
 mod keys;
 mod manifest;
 mod origin;
@@ -39,9 +40,10 @@ pub use explain::{Because, Explanation, Setting, Stage, explain};
 pub use field::{Pointer, Secret};
 pub use glob::Glob;
 pub use host::{
-    Ceilings, Checkpoint, HostConfig, Http, KeyRule, LogFormat, Plugins, Reserve, Retention,
-    Storage, Telemetry, TopicConfig, Topics,
+    Ceilings, Checkpoint, HostConfig, Http, LogFormat, Plugins, Reserve, Retention, Storage,
+    Telemetry, TopicConfig, Topics,
 };
+pub use key_rule::{KeyPart, KeyRule, KeyTemplate};
 pub use manifest::Manifest;
 pub use origin::{HttpHost, HttpOrigin};
 pub use problem::{Place, Problem, Problems, Severity};

@@ -4,7 +4,8 @@
 use std::net::{Ipv6Addr, SocketAddr};
 
 use crate::{
-    GroupTemplate, HttpOrigin, Pointer, broker, problem::code, selector::TopicSelector, tokens,
+    GroupTemplate, HttpOrigin, KeyTemplate, Pointer, broker, problem::code,
+    selector::TopicSelector, tokens,
 };
 
 /// What a string must be.
@@ -24,8 +25,10 @@ pub(crate) enum Text {
     TypePattern,
     /// A JSON pointer.
     Pointer,
-    /// A JSON pointer or `none`.
-    PointerOrNone,
+    /// A rule of keys.
+    Key,
+    /// A rule of keys or `none`.
+    KeyOrNone,
     /// An IP address with port.
     Address,
     /// A path.
@@ -97,7 +100,8 @@ impl Text {
             | Self::TopicPattern
             | Self::TypePattern
             | Self::Pointer
-            | Self::PointerOrNone
+            | Self::Key
+            | Self::KeyOrNone
             | Self::Address
             | Self::Path
             | Self::Directives
@@ -145,7 +149,8 @@ impl Text {
             Self::Role => tokens::Role::of(text).is_some(),
             Self::Moment => tokens::moment(text).is_some(),
             Self::Pointer => Pointer::new(text).is_some(),
-            Self::PointerOrNone => text == "none" || Pointer::new(text).is_some(),
+            Self::Key => KeyTemplate::new(text).is_some(),
+            Self::KeyOrNone => text == "none" || Self::Key.holds(text),
             Self::Address => text.parse::<SocketAddr>().is_ok(),
             Self::Header => !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic()),
             Self::Directives => text.split(',').all(is_directive),
@@ -184,7 +189,14 @@ impl Text {
             }
             Self::TypePattern => "a pattern: not empty; `*` stands for any run of characters",
             Self::Pointer => "a JSON pointer such as `/customer/id`",
-            Self::PointerOrNone => "a JSON pointer such as `/customer/id`, or `none`",
+            Self::Key => {
+                "a JSON pointer such as `/customer/id`, or text with several in braces such as \
+                 `{/tenant}:{/id}`"
+            }
+            Self::KeyOrNone => {
+                "a JSON pointer such as `/customer/id`, text with several in braces such as \
+                 `{/tenant}:{/id}`, or `none`"
+            }
             Self::Address => "an IP address and port such as `127.0.0.1:8080`",
             Self::Path => "a path: not empty",
             Self::Header => "a header name: not empty, visible ASCII",
@@ -219,7 +231,8 @@ impl Text {
             Self::TopicSelector => Some(r"([a-zA-Z0-9._-]{1,249}|\^.{0,511})"),
             Self::TopicPattern => Some("[a-zA-Z0-9._*-]{1,249}"),
             Self::Pointer => Some("/.*"),
-            Self::PointerOrNone => Some("(none|/.*)"),
+            Self::Key => Some(r"(/.*|.*\{/.*\}.*)"),
+            Self::KeyOrNone => Some(r"(none|/.*|.*\{/.*\}.*)"),
             Self::TypePattern | Self::Path | Self::Header | Self::Type => Some(".+"),
             Self::Server => Some("[^ ]+:[0-9]{1,5}"),
             Self::Group => Some(r".*\{subscription\}.*"),
@@ -239,7 +252,7 @@ impl Text {
             Self::Name | Self::Prefix => "gristmill",
             Self::Topic | Self::TopicSelector => "orders",
             Self::TopicPattern | Self::TypePattern => "orders.*",
-            Self::Pointer | Self::PointerOrNone => "/id",
+            Self::Pointer | Self::Key | Self::KeyOrNone => "/id",
             Self::Address => "127.0.0.1:8080",
             Self::Path => "data",
             Self::Header => "event-id",
@@ -273,7 +286,7 @@ impl Text {
             Self::TopicSelector if self.is_expression(text) => None,
             Self::Topic | Self::TopicSelector => replaced(is_topic, TOPIC_MAX),
             Self::TopicPattern => replaced(|c| is_topic(c) || c == '*', TOPIC_MAX),
-            Self::Pointer | Self::PointerOrNone => {
+            Self::Pointer | Self::Key | Self::KeyOrNone => {
                 let path = text.trim_start_matches("$.").trim_start_matches('.');
                 (!path.is_empty()).then(|| format!("/{}", path.replace('.', "/")))
             }

@@ -2,6 +2,8 @@
 //! between; on the embedded store and on Kafka alike.
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use gristmill_tests::support::client::{Answer, Client, Stored};
 use gristmill_tests::support::component::{binary, guest};
 use gristmill_tests::support::home::{Home, Process};
 use gristmill_tests::support::{process, wait};
+use serde_json::Value;
 
 use super::both::{Ground, on_both, on_kafka};
 
@@ -138,8 +141,37 @@ fn a_sender_is_answered_with_what_its_handler_emitted() -> Result<()> {
         let again = client.ask("/commands/obey", &[], "echo")?;
         ensure!(again.header("command-id") != id, "an id came twice: {again:?}");
         refusals(&client)?;
+        from_the_command_line(&client)?;
         host.stop()
     })
+}
+
+/// `gristmill send` with this data: its exit code, what it says, and what it complains of.
+fn send(client: &Client, key: &str, data: &str) -> Result<(Option<i32>, String, String)> {
+    let mut child = Command::new(binary("debug"))
+        .args(["--json", "send", "obey", "--url", client.url(), "--idempotency-key", key])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().context("no input")?.write_all(data.as_bytes())?;
+    let output = child.wait_with_output()?;
+    Ok((output.status.code(), String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
+}
+
+fn from_the_command_line(client: &Client) -> Result<()> {
+    for is_replayed in [false, true] {
+        let (code, said, complaints) = send(client, "typed", "config a")?;
+        ensure!(code == Some(0), "{code:?}: {complaints}");
+        let answer: Value = serde_json::from_str(&said)?;
+        ensure!(answer["status"] == 200 && answer["reply"] == "Ok(None)", "{answer}");
+        ensure!(answer["replayed"] == is_replayed, "{answer}");
+        let id = answer["command_id"].as_str().unwrap_or_default();
+        ensure!(id.starts_with("obey/key-"), "{answer}");
+    }
+    let (code, said, complaints) = send(client, "refused", "reject")?;
+    ensure!(code == Some(1) && said.contains("E0437"), "{code:?} {said} {complaints}");
+    Ok(())
 }
 
 /// What cannot be sent is refused, and nothing of it is published.

@@ -3,6 +3,7 @@
 
 mod failure;
 
+use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,6 +51,15 @@ pub(crate) struct Client {
     base: String,
     /// Value of the header `authorization`.
     credentials: Option<String>,
+}
+
+/// What the handler of a command replied.
+#[derive(Debug)]
+pub(crate) struct Replied {
+    pub(crate) status: u16,
+    /// By name in lower case, where they are text.
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
 }
 
 /// One request: its path below the base, and what goes with it.
@@ -141,6 +151,30 @@ impl Client {
         }
         let mut response = self.granted(self.introduced(to).send(body))?;
         self.whole(&mut response)
+    }
+
+    /// The reply to a command, whatever its status; what is no reply is a refusal.
+    pub(crate) fn call(&self, request: Request<'_>, body: &[u8]) -> Result<Replied, Failure> {
+        let mut to = self.agent.post(format!("{}{}", self.base, request.path));
+        for (name, value) in request.query {
+            to = to.query(name, value);
+        }
+        for (name, value) in request.headers {
+            to = to.header(name, value.as_bytes());
+        }
+        let answered = self.introduced(to).send(body);
+        let mut response = answered.map_err(|error| Failure::silent(&self.base, error))?;
+        // A reply is an event; what the host says itself is none.
+        if !response.headers().contains_key("ce-id") && !response.status().is_success() {
+            response = self.granted(Ok(response))?;
+        }
+        let text = |value: &ureq::http::HeaderValue| value.to_str().map(str::to_owned).ok();
+        let headers = response.headers().iter();
+        let headers = headers.filter_map(|(name, value)| Some((name.to_string(), text(value)?)));
+        let (status, headers) = (response.status().as_u16(), headers.collect());
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+        let body = body.read_to_string().map_err(|error| Failure::broken(&self.base, error))?;
+        Ok(Replied { status, headers, body })
     }
 
     /// The body of a `GET`, to be read as it comes.

@@ -59,9 +59,10 @@ static COMMAND: Table = Table {
         ),
         Key::optional(
             "key",
-            Kind::Text(Text::Pointer),
+            Kind::Text(Text::Key),
             "the topic's rule",
-            "Key of the event: a JSON pointer into the body. `?key=` goes before it.",
+            "Key of the event: a JSON pointer into the body, or several such as \
+             `{/tenantId}:{/orderId}`. `?key=` goes before it.",
         ),
         Key::new(
             "timeout",

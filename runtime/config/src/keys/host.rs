@@ -154,10 +154,11 @@ static TOPIC_KEYS: [Key; 6] = [
     ),
     Key::new(
         "key",
-        Kind::Text(Text::PointerOrNone),
+        Kind::Text(Text::KeyOrNone),
         "\"none\"",
-        "Key of an event ingested over HTTP without `partitionkey`: a JSON pointer into it, or \
-         `none`.",
+        "Key of an event ingested over HTTP without `partitionkey`: a JSON pointer into it, \
+         several with text between them such as `{/tenantId}:{/orderId}`, or `none`. What a field \
+         holds of that text is percent-encoded, so that no two different events have one key.",
     ),
 ];
 

@@ -7,8 +7,9 @@ mod tokens;
 use std::{net::SocketAddr, path::PathBuf};
 
 use gristmill_config::{
-    Broker, Ceilings, Clock, DeadLetter, Format, Glob, HostConfig, KeyRule, LogFormat, Manifest,
-    Pointer, Reserve, Retention, Secret, Source, Start, SubscriptionConfig, host, manifest, read,
+    Broker, Ceilings, Clock, DeadLetter, Format, Glob, HostConfig, KeyRule, KeyTemplate, LogFormat,
+    Manifest, Pointer, Reserve, Retention, Secret, Source, Start, SubscriptionConfig, host,
+    manifest, read,
 };
 use gristmill_engine::{
     Bytes, FailureClass, Millis, OnDead, OnExhausted, Order, Policy, WorkerPolicy,
@@ -106,7 +107,7 @@ fn a_topic_says_only_what_differs_from_the_defaults() {
     let orders = config.topics.settings("orders.placed");
     assert_eq!((orders.partitions, orders.retention), (3, Retention::Forever));
     assert_eq!(orders.retention_bytes, Some(Bytes::mib(1_024)));
-    assert_eq!(orders.key, KeyRule::Pointer(Pointer::new("/customer/id").unwrap()));
+    assert_eq!(orders.key, KeyRule::Of(KeyTemplate::new("/customer/id").unwrap()));
     let audit = config.topics.settings("audit");
     assert_eq!(audit.partitions, 12);
     assert_eq!(audit.retention, Retention::For(Millis::seconds(2_555 * 86_400)));

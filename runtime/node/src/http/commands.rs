@@ -61,8 +61,8 @@ pub(super) async fn send(
     let route = api.commands.route(&name)?;
     let named = idempotency_key(&headers)?;
     let id = CommandId::new(&name, named.as_deref());
-    let mut event = event(&api, &id, &route, incoming::command(&headers, body)?)?;
-    let key = key(&route, parameters.text("key"), &mut event)?;
+    let event = event(&api, &id, &route, incoming::command(&headers, body)?)?;
+    let key = key(&route, parameters.text("key"), &event)?;
     let sent = Sent { api: &api, route: &route, id: &id, is_named: named.is_some() };
     let patience = Duration::from_millis(route.config.timeout.0);
     let mut is_published = false;
@@ -181,19 +181,12 @@ fn event(
 }
 
 /// The key that the sender or the command's rule says; `None` leaves it to the topic's.
-fn key(
-    route: &Route,
-    given: Option<&str>,
-    event: &mut Incoming,
-) -> Result<Option<String>, ApiError> {
+fn key(route: &Route, given: Option<&str>, event: &Incoming) -> Result<Option<String>, ApiError> {
     if let Some(given) = given {
         return Ok(Some(given.to_owned()));
     }
-    let Some(pointer) = route.config.key.as_ref().filter(|_| event.partition_key.is_none()) else {
-        return Ok(None);
-    };
-    let found = ingest::pointed(&route.topic, pointer, event);
-    found.map(Some).ok_or_else(|| ApiError::no_key(pointer.as_str()))
+    let rule = route.config.key.as_ref().filter(|_| event.partition_key.is_none());
+    rule.map(|rule| ingest::key_by(&route.topic, rule, event)).transpose()
 }
 
 fn answer(route: &Route, answered: &Answered) -> Response {

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use gristmill_config::{Envelope, Fields, Format, KeyRule, Pointer, TopicConfig};
+use gristmill_config::{Envelope, Fields, Format, KeyRule, KeyTemplate, Pointer, TopicConfig};
 use gristmill_engine::{Instant, Offset};
 use gristmill_store::{Append, Batch, Store, Stored, Topic};
 use serde::Serialize;
@@ -123,14 +123,22 @@ fn key_of(
     }
     match &settings.key {
         KeyRule::None => Ok(None),
-        KeyRule::Pointer(pointer) => pointed(topic, pointer, event)
-            .map(|key| Some(Bytes::from(key)))
-            .ok_or_else(|| ApiError::no_key(pointer.as_str())),
+        KeyRule::Of(rule) => key_by(topic, rule, event).map(|key| Some(Bytes::from(key))),
     }
 }
 
+/// The key that a rule makes of an event.
+pub(super) fn key_by(
+    topic: &Topic,
+    rule: &KeyTemplate,
+    event: &Incoming,
+) -> Result<String, ApiError> {
+    let key = rule.fill(|pointer| pointed(topic, pointer, event));
+    key.map_err(|missing| ApiError::no_key(missing.as_str()))
+}
+
 /// Text at `pointer` in the event's JSON, read exactly as handlers' rules read it.
-pub(super) fn pointed(topic: &Topic, pointer: &Pointer, event: &Incoming) -> Option<String> {
+fn pointed(topic: &Topic, pointer: &Pointer, event: &Incoming) -> Option<String> {
     let fields = Fields { subject: vec![pointer.clone()], ..Fields::default() };
     let rules = EnvelopeRules::new(&Envelope { format: Format::Raw, fields, id_header: None });
     let stored = Stored {

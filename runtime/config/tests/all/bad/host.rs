@@ -195,7 +195,7 @@ emit = ["orders.*", "a b", "orders.*", 3]
               write: `data_dir = ".gristmill"`
             gristmill.toml:3: [E0110] "a/b" is not a topic name: 1 to 249 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, not `.` or `..`
               write: `[topics.a-b]`
-            gristmill.toml:4: [E0111] `key`: "customerId" is not a JSON pointer such as `/customer/id`, or `none`
+            gristmill.toml:4: [E0111] `key`: "customerId" is not a JSON pointer such as `/customer/id`, text with several in braces such as `{/tenant}:{/id}`, or `none`
               write: `key = "/customerId"`
             gristmill.toml:5: [E0110] ".." is not a topic name: 1 to 249 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, not `.` or `..`
             gristmill.toml:6: [E0102] warning: `[topics.default]` is a name of your choice, nearly that of a section

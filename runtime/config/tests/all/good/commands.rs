@@ -1,6 +1,6 @@
 //! Commands are read as they are written, with the contract's defaults.
 
-use gristmill_config::{CommandConfig, Pointer};
+use gristmill_config::{CommandConfig, KeyTemplate};
 use gristmill_engine::Millis;
 
 use super::host_of;
@@ -33,12 +33,13 @@ fn a_command_is_as_it_is_written() {
     let config = host_of(&format!(
         "{TOPICS}[commands]\nwaiting_max = 7\nreplies_kept = \"2d\"\n[commands.place]\n\
          topic = \"orders\"\nsubscription = \"shop\"\nreply = \"replies\"\ntype = \"order.place\"\n\
-         key = \"/order/id\"\ntimeout = \"250ms\"\nfallback_reply = '{{ \"status\": \"later\" }}'\n"
+         key = \"{{/tenant}}:{{/order/id}}\"\n\
+         timeout = \"250ms\"\nfallback_reply = '{{ \"status\": \"later\" }}'\n"
     ));
     let commands = config.commands;
     assert_eq!((commands.waiting_max, commands.replies_kept), (7, Millis::seconds(2 * 86_400)));
     let place = &commands.named["place"];
     assert_eq!((&*place.kind, place.timeout), ("order.place", Millis(250)));
-    assert_eq!(place.key, Pointer::new("/order/id"));
+    assert_eq!(place.key, KeyTemplate::new("{/tenant}:{/order/id}"));
     assert_eq!(place.fallback_reply.as_deref(), Some("{ \"status\": \"later\" }"));
 }

@@ -300,3 +300,24 @@ async fn events_without_key_spread_over_the_partitions() {
         world.records("orders").iter().map(|(partition, _)| *partition).collect();
     assert_eq!(used.len(), 4);
 }
+
+#[tokio::test]
+async fn a_key_of_several_fields_belongs_to_one_event() {
+    let world = World::new("[topics.many]\nkey = \"{/tenant}:{/order/id}\"\n");
+    let post = |body: serde_json::Value| {
+        let world = &world;
+        async move { world.post("/topics/many", &[], &body.to_string()).await }
+    };
+    for (tenant, id) in [("a:b", json!("c")), ("a", json!("b:c")), ("a", json!(7))] {
+        let answer = post(json!({ "tenant": tenant, "order": { "id": id } })).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+    }
+    let records = world.records("many");
+    let keys = records.iter().filter_map(|(_, stored)| stored.key.as_deref());
+    let mut keys: Vec<&str> = keys.map(|key| std::str::from_utf8(key).unwrap()).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["a%3Ab:c", "a:7", "a:b%3Ac"]);
+    let missing = post(json!({ "tenant": "a" })).await;
+    assert_eq!(missing.failure(), "400 E0424");
+    assert!(missing.message().contains("/order/id"), "{}", missing.message());
+}
