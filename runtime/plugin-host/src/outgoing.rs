@@ -206,8 +206,10 @@ impl WasiHttpHooks for Outgoing {
         self.mark(&mut request);
         let told = Arc::clone(&self.told);
         Box::new(async move {
-            let sent =
-                tokio::time::timeout(pass.timeout, send::send(request, &target, pass, options));
+            // A guest may be less patient than it must.
+            let own = options.and_then(|options| options.first_byte_timeout);
+            let patience = own.map_or(pass.timeout, |own| own.min(pass.timeout));
+            let sent = tokio::time::timeout(patience, send::send(request, &target, pass));
             let sent = sent.await.unwrap_or(Err(Error::ConnectionTimeout));
             if let Err(error) = &sent {
                 tell(&told, &target, error);

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use wasmtime_wasi_http::io::TokioIo;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::address::{Target, is_private};
 use super::{Pass, Sent};
@@ -42,7 +42,6 @@ pub(super) async fn send(
     mut request: Request<WasiBody>,
     target: &Target,
     pass: Pass,
-    _: Option<RequestOptions>,
 ) -> Result<Sent, Error> {
     let stream = connect(target, pass).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
