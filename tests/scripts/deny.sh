@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the given checks of cargo-deny, whose rules are in deny.toml. Takes the cargo-deny of this
-# machine, else builds the pinned one into the target folder (2.5 minutes on 2 cores, once).
+# machine, else builds the pinned one into the target folder (1.5 minutes on 2 cores, once; not
+# optimised: it checks in seconds).
 set -euo pipefail
 
 version=0.20.2
@@ -10,8 +11,9 @@ if [[ -z $deny ]]; then
     deny=$tools/bin/cargo-deny
     if [[ $("$deny" --version 2>/dev/null) != "cargo-deny $version" ]]; then
         echo "    building cargo-deny $version"
-        PATH=$tools/bin:$PATH tests/scripts/cargo.sh install cargo-deny --locked \
-            --version "$version" --force --root "$tools" --target-dir "$tools/build"
+        PATH=$tools/bin:$PATH CARGO_PROFILE_DEV_DEBUG=0 tests/scripts/cargo.sh install \
+            cargo-deny --locked --version "$version" --force --debug --root "$tools" \
+            --target-dir "$tools/build"
         rm -rf "$tools/build"
     fi
 fi
