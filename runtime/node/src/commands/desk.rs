@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::CommandId;
 use super::kept::{Kept, Place};
-use super::outcome::{Kind, Outcome, said};
+use super::outcome::{Kind, Outcome, Said, said};
 use crate::shared::Shared;
 
 /// Who waits, and what was answered lately.
@@ -66,29 +66,36 @@ impl Desk {
 
     /// Looks whether a record of `topic` answers a command, and hands it over.
     pub(super) fn hear(&self, topic: &str, place: Place, stored: &Stored) {
-        let Some((id, outcome)) = self.understand(topic, stored) else { return };
+        let Some((id, said)) = self.understand(topic, stored) else { return };
         let mut inner = self.lock();
         if let Some(number) = id.number() {
             inner.kept.note(number, stored.timestamp, place);
         }
+        // Most records answer nobody: only for who waits is anything made of one.
+        if !inner.waiting.contains_key(id.text()) {
+            return;
+        }
+        let Some(outcome) = said.outcome(stored).map(Arc::new) else { return };
         let waiting = inner.waiting.remove(id.text());
         drop(inner);
-        let outcome = Arc::new(outcome);
         for sender in waiting.into_iter().flatten() {
             // Whoever has left needs no answer.
             drop(sender.send(Arc::clone(&outcome)));
         }
     }
 
-    /// The command that a record of `topic` answers, and what it says.
-    pub(super) fn understand(&self, topic: &str, stored: &Stored) -> Option<(CommandId, Outcome)> {
+    /// The command that a record of `topic` answers, and what it says of it.
+    pub(super) fn understand<'a>(
+        &self,
+        topic: &str,
+        stored: &'a Stored,
+    ) -> Option<(CommandId, Said<'a>)> {
         let said = said(&self.shared.config.name, &stored.headers)?;
         let id = CommandId::read(said.id)?;
         let command = self.shared.config.commands.named.get(id.name())?;
         let counts = said.kind != Kind::Emission || *command.reply == *topic;
         let is_answer = counts && *command.subscription == *said.by;
-        let outcome = said.outcome(stored).filter(|_| is_answer)?;
-        Some((id, outcome))
+        is_answer.then_some((id, said))
     }
 
     fn leave(&self, id: &str) {

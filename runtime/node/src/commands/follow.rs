@@ -50,18 +50,23 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// Follows nothing yet.
+    /// Follows nothing yet. Without commands it never will, and costs nothing: whoever listens to
+    /// what grows has the store tell of every append.
     pub(super) fn start(host: &Host, desk: &Arc<Desk>, stopping: watch::Receiver<bool>) -> Self {
         let (requests, received) = mpsc::unbounded_channel();
-        let (shared, desk_) = (Arc::clone(host.shared()), Arc::clone(desk));
+        let new =
+            Self { host: host.clone(), desk: Arc::clone(desk), known: Mutex::default(), requests };
+        let (shared, desk) = (Arc::clone(host.shared()), Arc::clone(desk));
+        if shared.config.commands.named.is_empty() {
+            return new;
+        }
         if shared.broker.kafka().is_some() {
-            tokio::task::spawn_blocking(move || in_cluster(&shared, &desk_, received, &stopping));
+            tokio::task::spawn_blocking(move || in_cluster(&shared, &desk, received, &stopping));
         } else {
             let growth = host.growth();
-            tokio::spawn(in_store(desk_, host.clone(), received, growth, stopping));
+            tokio::spawn(in_store(desk, host.clone(), received, growth, stopping));
         }
-        let known = Mutex::default();
-        Self { host: host.clone(), desk: Arc::clone(desk), known, requests }
+        new
     }
 
     /// Follows a topic from now on, unless it is followed already. What comes back says whether

@@ -186,7 +186,7 @@ impl Commands {
     /// # Errors
     ///
     /// The broker's.
-    pub(crate) fn known(&self, id: &CommandId) -> Result<Option<Outcome>, broker::Error> {
+    pub(crate) fn known(&self, id: &CommandId) -> Result<Option<Arc<Outcome>>, broker::Error> {
         let Some(place) = id.number().and_then(|number| self.desk.find(number)) else {
             return Ok(None);
         };
@@ -194,8 +194,10 @@ impl Commands {
         let limit = ReadLimit { events: 1, bytes: Size(0) };
         let read = self.host.broker().read(place.topic, place.partition, place.offset, limit)?;
         let found = read.first().filter(|stored| stored.offset == place.offset);
-        let said = found.and_then(|stored| self.desk.understand(&topic.name, stored));
-        Ok(said.filter(|(of, _)| of == id).map(|(_, outcome)| outcome))
+        Ok(found.and_then(|stored| {
+            let (of, said) = self.desk.understand(&topic.name, stored)?;
+            said.outcome(stored).filter(|_| of == *id).map(Arc::new)
+        }))
     }
 
     /// `ce_source` of every command.

@@ -20,8 +20,8 @@ use super::error::ApiError;
 pub(super) struct Access {
     /// Name and rights of each token, by its hash.
     tokens: BTreeMap<[u8; 32], (String, TokenConfig)>,
-    /// Roles by path and method; what has none is for everybody.
-    needs: BTreeMap<(&'static str, &'static str), Role>,
+    /// Methods with their roles, by path.
+    needs: BTreeMap<&'static str, &'static [super::Method]>,
     /// The topic that each command goes to.
     commands: BTreeMap<String, String>,
 }
@@ -39,13 +39,13 @@ impl Access {
     /// As the configuration says, for routes that need these roles.
     pub(super) fn new(
         config: &HostConfig,
-        needs: impl IntoIterator<Item = (&'static str, &'static str, Role)>,
+        needs: impl IntoIterator<Item = (&'static str, &'static [super::Method])>,
     ) -> Self {
         let tokens = config.tokens.iter();
         let commands = config.commands.named.iter();
         Self {
             tokens: tokens.map(|(name, it)| (it.hash, (name.clone(), it.clone()))).collect(),
-            needs: needs.into_iter().map(|(path, method, role)| ((path, method), role)).collect(),
+            needs: needs.into_iter().collect(),
             commands: commands.map(|(name, it)| (name.clone(), it.topic.clone())).collect(),
         }
     }
@@ -64,8 +64,8 @@ impl Access {
         let method = method.as_str().to_ascii_lowercase();
         // The body of an answer to HEAD is left out after the handler of GET.
         let method = if method == "head" { "get" } else { method.as_str() };
-        let mut needs = self.needs.iter();
-        let need = needs.find(|((of, by), _)| *of == path && *by == method).map(|(_, role)| *role);
+        let mut methods = self.needs.get(path).copied().unwrap_or_default().iter();
+        let need = methods.find(|(name, _)| *name == method).and_then(|(_, role)| *role);
         let Some(role) = need else { return Ok(None) };
         let (name, token) = self.token(headers)?;
         if token.expires.is_some_and(|end| now >= end) {

@@ -40,7 +40,7 @@ struct Sent<'a> {
 
 /// What comes of it.
 struct Answered {
-    outcome: Outcome,
+    outcome: Arc<Outcome>,
     is_replayed: bool,
 }
 
@@ -52,9 +52,7 @@ pub(super) async fn send(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    if api.host.is_stopping() {
-        return Err(ApiError::stopping());
-    }
+    api.accepting()?;
     let began = Moment::now();
     let parameters = parameters.only(&["key"])?;
     let body = query::body(&api, body)?;
@@ -110,16 +108,18 @@ impl Sent<'_> {
             _ = stopping.wait_for(|stop| *stop) => None,
         };
         let outcome = outcome.ok_or_else(ApiError::stopping_unanswered)?;
-        Ok(Answered { outcome: (*outcome).clone(), is_replayed: false })
+        Ok(Answered { outcome, is_replayed: false })
     }
 }
 
 fn count(api: &Api, name: &str, answered: &Result<Answered, ApiError>, began: Moment) {
     let outcome = match answered {
         Ok(Answered { is_replayed: true, .. }) => "replayed",
-        Ok(Answered { outcome: Outcome::Replied(_), .. }) => "replied",
-        Ok(Answered { outcome: Outcome::GivenUp(_), .. }) => "dead_lettered",
-        Ok(Answered { outcome: Outcome::FellBack, .. }) => "fell_back",
+        Ok(Answered { outcome, .. }) => match **outcome {
+            Outcome::Replied(_) => "replied",
+            Outcome::GivenUp(_) => "dead_lettered",
+            Outcome::FellBack => "fell_back",
+        },
         Err(error) if error.is_late() => "timed_out",
         Err(_) => "refused",
     };
@@ -190,7 +190,7 @@ fn key(route: &Route, given: Option<&str>, event: &Incoming) -> Result<Option<St
 }
 
 fn answer(route: &Route, answered: &Answered) -> Response {
-    let mut response = match &answered.outcome {
+    let mut response = match &*answered.outcome {
         Outcome::Replied(stored) => reply(stored),
         Outcome::GivenUp(letter) => ApiError::given_up(letter).into_response(),
         Outcome::FellBack => match route.config.fallback_reply.clone() {

@@ -34,9 +34,7 @@ pub(super) async fn publish(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    if api.host.is_stopping() {
-        return Err(ApiError::stopping());
-    }
+    api.accepting()?;
     let parameters = parameters.only(&["key"])?;
     let arrived = incoming::read(&headers, query::body(&api, body)?)?;
     let topic = api.host.topic(&topic, true).await?;

@@ -84,11 +84,14 @@ impl Api {
         let streams_max = usize::try_from(readers).unwrap_or(Semaphore::MAX_PERMITS);
         let streams = Arc::new(Semaphore::new(streams_max));
         let commands = Commands::start(&host, stopping.clone());
-        let needs = routes().into_iter().flat_map(|Route { path, methods, .. }| {
-            methods.iter().filter_map(move |(method, role)| Some((path, *method, (*role)?)))
-        });
+        let needs = routes().into_iter().map(|Route { path, methods, .. }| (path, methods));
         let access = Arc::new(Access::new(&host.shared().config, needs));
         Self { host, streams, streams_max, commands, access, stopping }
+    }
+
+    /// Whether anything new is taken on, which a host that stops does not.
+    fn accepting(&self) -> Result<(), ApiError> {
+        if self.host.is_stopping() { Err(ApiError::stopping()) } else { Ok(()) }
     }
 
     /// Runs what reads or writes the store on a thread that may wait.

@@ -97,9 +97,7 @@ pub(super) async fn events(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    if api.host.is_stopping() {
-        return Err(ApiError::stopping());
-    }
+    api.accepting()?;
     let upgrade = match upgrade {
         Ok(upgrade) => Some(upgrade),
         Err(rejection) if asks_for_socket(&headers) => {
