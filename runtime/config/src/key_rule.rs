@@ -1,8 +1,6 @@
 //! Decides what a rule of keys means: which fields of an event its key is made of, and how. It
 //! looks into no event.
 
-use std::fmt;
-
 use crate::Pointer;
 
 /// Where the key of an ingested event comes from.
@@ -19,13 +17,12 @@ pub enum KeyRule {
 /// the text between them is percent-encoded, and so is `%`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyTemplate {
-    text: String,
     parts: Vec<KeyPart>,
 }
 
 /// A part of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyPart {
+enum KeyPart {
     /// This text.
     Text(String),
     /// What the event has there: a string as it is, a number or boolean as its JSON text.
@@ -36,9 +33,8 @@ impl KeyTemplate {
     /// A rule from its text, unless that is none. Between two fields there is text, or nobody could
     /// tell where one ends.
     pub fn new(text: &str) -> Option<Self> {
-        let whole = |parts| Some(Self { text: text.to_owned(), parts });
         if let Some(pointer) = Pointer::new(text) {
-            return whole(vec![KeyPart::Field(pointer)]);
+            return Some(Self { parts: vec![KeyPart::Field(pointer)] });
         }
         let mut parts = Vec::new();
         let mut rest = text;
@@ -59,12 +55,7 @@ impl KeyTemplate {
         if !rest.is_empty() {
             parts.push(KeyPart::Text(rest.to_owned()));
         }
-        whole(parts)
-    }
-
-    /// Its text.
-    pub fn as_str(&self) -> &str {
-        &self.text
+        Some(Self { parts })
     }
 
     /// The key of an event whose fields `field` gives.
@@ -104,12 +95,6 @@ impl KeyTemplate {
                 key.push(letter);
             }
         }
-    }
-}
-
-impl fmt::Display for KeyTemplate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
     }
 }
 

@@ -43,7 +43,7 @@ pub use host::{
     Ceilings, Checkpoint, HostConfig, Http, LogFormat, Plugins, Reserve, Retention, Storage,
     Telemetry, TopicConfig, Topics,
 };
-pub use key_rule::{KeyPart, KeyRule, KeyTemplate};
+pub use key_rule::{KeyRule, KeyTemplate};
 pub use manifest::Manifest;
 pub use origin::{HttpHost, HttpOrigin};
 pub use problem::{Place, Problem, Problems, Severity};

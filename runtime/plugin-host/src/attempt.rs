@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use crate::{
     Effects, Emission, EmitError, Grants, Handled, Limits, Request, StateChange, StateError,
@@ -58,6 +59,22 @@ pub(crate) struct Seed<'a> {
     pub(crate) partition: u32,
     /// Offset, or due time of the timer.
     pub(crate) position: u64,
+}
+
+impl Seed<'_> {
+    /// A hash begun with `purpose` and the seed, the same at every attempt of one event.
+    pub(crate) fn hashed(&self, purpose: &[u8]) -> Sha256 {
+        let mut hasher = Sha256::new();
+        hasher.update(purpose);
+        for text in [self.id, self.place] {
+            // Lengths keep ("ab", "c") apart from ("a", "bc").
+            hasher.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+        hasher.update(self.partition.to_le_bytes());
+        hasher.update(self.position.to_le_bytes());
+        hasher
+    }
 }
 
 /// The last write of one name; `None` deletes it.

@@ -16,7 +16,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use self::address::Target;
 use crate::RunnerSettings;
-use crate::attempt::{Attempt, Seed};
+use crate::attempt::Attempt;
 use crate::log::Level;
 
 /// Header that tells the other side that two requests are one (source:
@@ -113,16 +113,11 @@ impl Outgoing {
     }
 
     pub(crate) fn begin_attempt(&mut self, attempt: &Attempt) {
-        let Seed { id, place, partition, position } = attempt.seed();
-        let mut seed = Sha256::new();
-        // Each part is preceded by its length, so that no two events spell one name.
-        for part in [self.settings.subscription.as_bytes(), id.as_bytes(), place.as_bytes()] {
-            seed.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            seed.update(part);
-        }
-        seed.update(partition.to_be_bytes());
-        seed.update(position.to_be_bytes());
-        self.seed = seed;
+        // Other subscriptions of the event call for themselves.
+        self.seed = attempt
+            .seed()
+            .hashed(b"gristmill idempotency 1")
+            .chain_update(self.settings.subscription.as_bytes());
         self.trace_parent = attempt.handled.trace_parent().map(ToString::to_string);
         self.sent = 0;
         // What an earlier attempt still hears of is not this one's.

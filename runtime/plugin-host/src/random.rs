@@ -16,15 +16,7 @@ pub(crate) struct Random {
 
 impl Random {
     pub(crate) fn new(seed: Seed<'_>) -> Self {
-        let mut hasher = Sha256::new();
-        hasher.update(b"gristmill random 1");
-        for text in [seed.id, seed.place] {
-            // Lengths keep ("ab", "c") apart from ("a", "bc").
-            hasher.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
-            hasher.update(text.as_bytes());
-        }
-        hasher.update(seed.partition.to_le_bytes());
-        hasher.update(seed.position.to_le_bytes());
+        let hasher = seed.hashed(b"gristmill random 1");
         Self { seed: hasher.finalize().into(), counter: 0, block: [0; 32], used: 32 }
     }
 

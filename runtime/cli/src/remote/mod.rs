@@ -142,27 +142,13 @@ impl Client {
 
     /// Answer of a `POST` with any body.
     pub(crate) fn send(&self, request: Request<'_>, body: &[u8]) -> Result<Value, Failure> {
-        let mut to = self.agent.post(format!("{}{}", self.base, request.path));
-        for (name, value) in request.query {
-            to = to.query(name, value);
-        }
-        for (name, value) in request.headers {
-            to = to.header(name, value.as_bytes());
-        }
-        let mut response = self.granted(self.introduced(to).send(body))?;
+        let mut response = self.granted(self.posted(request, body))?;
         self.whole(&mut response)
     }
 
     /// The reply to a command, whatever its status; what is no reply is a refusal.
     pub(crate) fn call(&self, request: Request<'_>, body: &[u8]) -> Result<Replied, Failure> {
-        let mut to = self.agent.post(format!("{}{}", self.base, request.path));
-        for (name, value) in request.query {
-            to = to.query(name, value);
-        }
-        for (name, value) in request.headers {
-            to = to.header(name, value.as_bytes());
-        }
-        let answered = self.introduced(to).send(body);
+        let answered = self.posted(request, body);
         let mut response = answered.map_err(|error| Failure::silent(&self.base, error))?;
         // A reply is an event; what the host says itself is none.
         if !response.headers().contains_key("ce-id") && !response.status().is_success() {
@@ -172,9 +158,7 @@ impl Client {
         let headers = response.headers().iter();
         let headers = headers.filter_map(|(name, value)| Some((name.to_string(), text(value)?)));
         let (status, headers) = (response.status().as_u16(), headers.collect());
-        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
-        let body = body.read_to_string().map_err(|error| Failure::broken(&self.base, error))?;
-        Ok(Replied { status, headers, body })
+        Ok(Replied { status, headers, body: self.text(&mut response)? })
     }
 
     /// The body of a `GET`, to be read as it comes.
@@ -195,14 +179,13 @@ impl Client {
     }
 
     fn open(&self, request: Request<'_>) -> Result<Response<Body>, Failure> {
-        let mut to = self.agent.get(format!("{}{}", self.base, request.path));
-        for (name, value) in request.query {
-            to = to.query(name, value);
-        }
-        for (name, value) in request.headers {
-            to = to.header(name, value.as_bytes());
-        }
-        self.granted(self.introduced(to).call())
+        let to = self.agent.get(format!("{}{}", self.base, request.path));
+        self.granted(self.introduced(told(to, request)).call())
+    }
+
+    fn posted(&self, request: Request<'_>, body: &[u8]) -> Result<Response<Body>, ureq::Error> {
+        let to = self.agent.post(format!("{}{}", self.base, request.path));
+        self.introduced(told(to, request)).send(body)
     }
 
     /// A request that says who sends it.
@@ -228,10 +211,25 @@ impl Client {
     }
 
     fn whole<T: DeserializeOwned>(&self, response: &mut Response<Body>) -> Result<T, Failure> {
-        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
-        let text = body.read_to_string().map_err(|error| Failure::broken(&self.base, error))?;
+        let text = self.text(response)?;
         serde_json::from_str(&text).map_err(|error| Failure::strange(&self.base, error))
     }
+
+    fn text(&self, response: &mut Response<Body>) -> Result<String, Failure> {
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+        body.read_to_string().map_err(|error| Failure::broken(&self.base, error))
+    }
+}
+
+/// A request with what goes with it.
+fn told<B>(mut to: RequestBuilder<B>, request: Request<'_>) -> RequestBuilder<B> {
+    for (name, value) in request.query {
+        to = to.query(name, value);
+    }
+    for (name, value) in request.headers {
+        to = to.header(name, value.as_bytes());
+    }
+    to
 }
 
 /// `text` as one segment of a path.

@@ -24,7 +24,7 @@ pub(super) fn check(
 ) {
     check_limits(table, ceilings, report);
     check_emit(subscription, ceilings, report);
-    check_http(table.table("grants"), subscription, ceilings, report);
+    check_http(table.table("grants"), ceilings, report);
     check_grants(table.table("grants"), subscription, ceilings, report);
     check_order(table, subscription, report);
     check_repartition(table, subscription, report);
@@ -57,43 +57,46 @@ fn check_limits(table: &Checked, ceilings: &Ceilings, report: &mut Report<'_>) {
 
 /// Every pattern granted is within one of the ceilings' patterns.
 fn check_emit(subscription: &SubscriptionConfig, ceilings: &Ceilings, report: &mut Report<'_>) {
-    let allowed = |glob: &Glob| ceilings.emit.iter().any(|ceiling| ceiling.covers(glob));
-    let grants = &subscription.grants.emit;
-    let kept: Vec<String> =
-        grants.iter().filter(|glob| allowed(glob)).map(|glob| string(glob.as_str())).collect();
-    for (glob, place) in grants.iter().zip(&subscription.places.emit) {
-        if !allowed(glob) {
-            let ceilings: Vec<&str> = ceilings.emit.iter().map(Glob::as_str).collect();
-            let ceilings =
-                if ceilings.is_empty() { "none".to_owned() } else { ceilings.join(", ") };
-            let reason = format!(
-                "the host's ceilings do not let \"{glob}\" be granted; they allow {ceilings}"
-            );
-            let instead = format!("emit = [{}]", kept.join(", "));
-            report.error(*place, code::GRANT_REFUSED, reason, Some(instead));
-        }
-    }
+    let granted = subscription.grants.emit.iter().map(Glob::as_str);
+    let granted = granted.zip(subscription.places.emit.iter().copied());
+    let known: Vec<&str> = ceilings.emit.iter().map(Glob::as_str).collect();
+    let allowed = |text: &str| {
+        let glob = Glob::new(text);
+        ceilings.emit.iter().any(|ceiling| ceiling.covers(&glob))
+    };
+    check_within(("emit", "granted"), granted.collect(), (&known, &allowed), report);
 }
 
 /// Every address granted is within one of the ceilings'.
-fn check_http(
-    table: &Checked,
-    subscription: &SubscriptionConfig,
-    ceilings: &Ceilings,
+fn check_http(table: &Checked, ceilings: &Ceilings, report: &mut Report<'_>) {
+    let granted = table.texts("http").iter().map(|(text, place)| (text.as_str(), *place));
+    let known: Vec<&str> = ceilings.http.iter().map(HttpOrigin::as_str).collect();
+    // What is no origin is reported already.
+    let allowed = |text: &str| {
+        let origin = HttpOrigin::new(text);
+        origin.is_none_or(|one| ceilings.http.iter().any(|ceiling| ceiling.covers(&one)))
+    };
+    check_within(("http", "called"), granted.collect(), (&known, &allowed), report);
+}
+
+/// Whether the ceilings let a text of a list be granted.
+type Allowed<'a> = &'a dyn Fn(&str) -> bool;
+
+/// Everything that a list of grants names is within the host's ceilings, which are `known`.
+fn check_within(
+    (key, what): (&str, &str),
+    granted: Vec<(&str, Place)>,
+    (known, allowed): (&[&str], Allowed<'_>),
     report: &mut Report<'_>,
 ) {
-    let allowed = |one: &HttpOrigin| ceilings.http.iter().any(|ceiling| ceiling.covers(one));
-    let grants = &subscription.grants.http;
-    let kept: Vec<String> =
-        grants.iter().filter(|one| allowed(one)).map(|one| string(one.as_str())).collect();
-    for (text, place) in table.texts("http") {
-        let Some(refused) = HttpOrigin::new(text).filter(|one| !allowed(one)) else { continue };
-        let known: Vec<&str> = ceilings.http.iter().map(HttpOrigin::as_str).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    let kept = granted.iter().filter(|(text, _)| allowed(text)).map(|(text, _)| string(text));
+    let kept: Vec<String> = kept.collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    for (text, place) in granted.into_iter().filter(|(text, _)| !allowed(text)) {
         let reason =
-            format!("the host's ceilings do not let \"{refused}\" be called; they allow {known}");
-        let instead = format!("http = [{}]", kept.join(", "));
-        report.error(*place, code::GRANT_REFUSED, reason, Some(instead));
+            format!("the host's ceilings do not let \"{text}\" be {what}; they allow {known}");
+        let instead = format!("{key} = [{}]", kept.join(", "));
+        report.error(place, code::GRANT_REFUSED, reason, Some(instead));
     }
 }
 
