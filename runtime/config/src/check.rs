@@ -25,6 +25,7 @@ pub fn cross_check(host: &HostConfig, manifests: &[Manifest], existing: &[String
             check.topics(manifest, subscription);
             check.grants(manifest, subscription);
             check.partitions(manifest, subscription);
+            check.local_state(manifest, subscription, manifests);
         }
     }
     check.problems
@@ -145,7 +146,7 @@ impl<'a> Check<'a> {
         }
         let declared = self.host.topics.declared.iter();
         let mut counts: Vec<_> = declared
-            .filter(|(topic, _)| subscription.reads(topic))
+            .filter(|(topic, config)| !config.local && subscription.reads(topic))
             .map(|(topic, config)| (topic, config.partitions))
             .collect();
         let written = |topic: &str| subscription.topics.iter().position(|it| it.selects(topic));
@@ -163,6 +164,33 @@ impl<'a> Check<'a> {
         let place = place.unwrap_or(subscription.place());
         let instead = format!("repartition = {}", partitions.max(others));
         self.error(&manifest.file, place, (code::UNEQUAL_PARTITIONS, reason), Some(instead));
+    }
+
+    /// A handler of local topics keeps its state with the subscription that causes its events.
+    fn local_state(
+        &mut self,
+        manifest: &Manifest,
+        subscription: &SubscriptionConfig,
+        manifests: &[Manifest],
+    ) {
+        if subscription.grants.state || subscription.local {
+            return;
+        }
+        let all = manifests.iter().flat_map(|manifest| &manifest.subscriptions);
+        let stateful: Vec<_> = all.filter(|other| other.local && other.grants.state).collect();
+        for (glob, place) in subscription.grants.emit.iter().zip(&subscription.places.emit) {
+            let caused = |other: &&&SubscriptionConfig| {
+                other.topics.iter().filter_map(TopicSelector::name).any(|it| glob.matches(it))
+            };
+            let Some(handler) = stateful.iter().find(caused) else { continue };
+            let reason = format!(
+                "\"{glob}\" causes local events that \"{}\" handles, which keeps state: it is \
+                 kept with this subscription, which may keep none",
+                handler.name
+            );
+            let instead = Some("grants.state = true".to_owned());
+            self.error(&manifest.file, *place, (code::LOCAL_TOPIC, reason), instead);
+        }
     }
 
     /// The topic that was probably meant: one declared or there, not one of dead letters alone.

@@ -1,10 +1,10 @@
 //! Owns what an operator decides about commands, checked. It sends none.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use gristmill_engine::Millis;
 
-use crate::{KeyTemplate, problem::code, report::Report, walk::Checked};
+use crate::{KeyTemplate, Topics, problem::code, report::Report, walk::Checked};
 
 /// Commands, and what holds for all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,14 +36,10 @@ pub struct CommandConfig {
     pub fallback_reply: Option<String>,
 }
 
-/// Reads `[commands]`; `declared` are the topics that `[topics]` declares.
-pub(crate) fn read(
-    checked: &Checked,
-    declared: &BTreeSet<&str>,
-    report: &mut Report<'_>,
-) -> Commands {
+/// Reads `[commands]`; `topics` is what `[topics]` says.
+pub(crate) fn read(checked: &Checked, topics: &Topics, report: &mut Report<'_>) -> Commands {
     let command = |(name, table): &(String, Checked)| {
-        check(name, table, declared, report);
+        check(name, table, topics, report);
         (name.clone(), command(name, table))
     };
     Commands {
@@ -71,14 +67,25 @@ fn required<'a>(table: &'a Checked, key: &str) -> Option<&'a str> {
     if table.written(key) { table.text_if_any(key) } else { None }
 }
 
-fn check(name: &str, table: &Checked, declared: &BTreeSet<&str>, report: &mut Report<'_>) {
+fn check(name: &str, table: &Checked, topics: &Topics, report: &mut Report<'_>) {
     for key in ["topic", "reply"] {
-        let Some(topic) = required(table, key).filter(|topic| !declared.contains(topic)) else {
-            continue;
-        };
-        let reason = format!("command `{name}`: no `[topics]` declares its {key} \"{topic}\"");
-        let instead = format!("[topics.\"{topic}\"]");
-        report.error(table.place(key), code::UNKNOWN_TOPIC, reason, Some(instead));
+        let Some(topic) = required(table, key) else { continue };
+        match topics.declared.get(topic) {
+            Some(config) if config.local => {
+                let reason = format!(
+                    "command `{name}`: its {key} \"{topic}\" is local, where only handlers \
+                     publish and read"
+                );
+                report.error(table.place(key), code::LOCAL_TOPIC, reason, None);
+            }
+            Some(_) => {}
+            None => {
+                let reason =
+                    format!("command `{name}`: no `[topics]` declares its {key} \"{topic}\"");
+                let instead = format!("[topics.\"{topic}\"]");
+                report.error(table.place(key), code::UNKNOWN_TOPIC, reason, Some(instead));
+            }
+        }
     }
     let topic = required(table, "topic");
     if topic.is_some() && topic == required(table, "reply") {

@@ -5,7 +5,8 @@
 use gristmill_engine::OnExhausted;
 
 use crate::{
-    Broker, Env, HostConfig, Problems, Secret, Source, SubscriptionConfig, host,
+    Broker, Env, HostConfig, Problems, SchemaConfig, SchemaSource, Secret, Source,
+    SubscriptionConfig, TopicSelector, host,
     keys::{Key, Kind, Pairs, Preset, Table, host::HOST, manifest::MANIFEST},
     manifest, units,
     walk::{
@@ -72,7 +73,7 @@ pub enum Because {
 type Described = (&'static str, &'static str, &'static [&'static str]);
 
 /// In the order in which an event comes to them. A key of several parts wins over its beginning.
-const STAGES: [Described; 11] = [
+const STAGES: [Described; 12] = [
     (
         "read",
         "its topics, in the order of their offsets",
@@ -81,6 +82,7 @@ const STAGES: [Described; 11] = [
     ("forward", "to the partition of its key, where those differ", &["repartition"]),
     ("decode", "who the event is, and what its data is", &["envelope", "id_header", "fields"]),
     ("filter", "whether the event is the handler's", &["filter"]),
+    (JUDGE, "whether its data is what the schemas of its topic say", &[JUDGE]),
     ("order", "which events wait for which", &["order", "concurrency", "events_per_second"]),
     ("breaker", "whether anything is attempted now", &["breaker"]),
     ("handle", "an attempt in the plugin's sandbox", &["grants", "limits", "strategy"]),
@@ -92,6 +94,26 @@ const STAGES: [Described; 11] = [
     ),
     ("publish", "what the handler emitted", &["grants.emit"]),
     ("commit", "effects and progress, as one", &[]),
+];
+
+/// Where schemas judge; left out where there are none.
+const JUDGE: &str = "judge";
+
+/// The same for a handler of local topics: the rest is up to who causes its events.
+const LOCAL_STAGES: [Described; 5] = [
+    (
+        "read",
+        "what is emitted to its local topics, within the event whose handler emits it",
+        &["enabled", "topics"],
+    ),
+    ("decode", "who the event is, and what its data is", &["envelope", "id_header", "fields"]),
+    ("filter", "whether the event is the handler's", &["filter"]),
+    (
+        "handle",
+        "an attempt in the plugin's sandbox; if it fails, so does the one that caused it",
+        &["grants", "limits"],
+    ),
+    ("publish", "what the handler emitted, with what caused it", &["grants.emit"]),
 ];
 
 /// Tables of the host's configuration that belong to a stage, and which of their keys.
@@ -121,26 +143,47 @@ pub fn explain(
         let within = Within { file: manifest.name, subscription: &subscription };
         let mut leaves = Vec::new();
         within.leaves(described, table, "", &mut leaves);
-        let stages = STAGES.iter().map(|stage| staged(stage, &leaves, &shared)).collect();
+        let all: &[Described] = if subscription.local { &LOCAL_STAGES } else { &STAGES };
+        leaves.extend(schemas(host.name, &config, &subscription));
+        let stages = all.iter().map(|stage| staged((all, stage), &leaves, &shared));
+        let stages = stages.filter(|it| it.name != JUDGE || !it.settings.is_empty()).collect();
         Explanation { subscription: subscription.name, plugin: read.name.clone(), stages }
     });
     Ok(explained.collect())
 }
 
+/// The schemas that judge events of the topics that a subscription names.
+fn schemas(file: &str, config: &HostConfig, subscription: &SubscriptionConfig) -> Vec<Setting> {
+    let judges = |schema: &SchemaConfig| {
+        let named = subscription.topics.iter().filter_map(TopicSelector::name);
+        named.into_iter().any(|topic| schema.topics.iter().any(|it| it.matches(topic)))
+    };
+    let judging = config.schemas.named.iter().filter(|(_, schema)| judges(schema));
+    let told = judging.map(|(name, schema)| Setting {
+        key: format!("{JUDGE}.{name}"),
+        value: match &schema.source {
+            SchemaSource::File(path) => string(&path.display().to_string()),
+            SchemaSource::Subject(subject) => string(&format!("registry:{subject}")),
+        },
+        because: Because::Written { file: file.to_owned(), line: schema.place.line },
+    });
+    told.collect()
+}
+
 /// A stage with those of the settings that are its own.
 fn staged(
-    (name, about, _): &Described,
+    (all, (name, about, _)): (&[Described], &Described),
     leaves: &[Setting],
     shared: &[(&'static str, Setting)],
 ) -> Stage {
-    let own = leaves.iter().filter(|setting| stage_of(&setting.key) == Some(name)).cloned();
+    let own = leaves.iter().filter(|setting| stage_of(all, &setting.key) == Some(name)).cloned();
     let of_host = shared.iter().filter(|(stage, _)| stage == name).map(|it| it.1.clone());
     Stage { name, about, settings: own.chain(of_host).collect() }
 }
 
-/// The stage that a key of the manifest sets.
-fn stage_of(key: &str) -> Option<&'static str> {
-    let keys = STAGES.iter().flat_map(|(stage, _, keys)| keys.iter().map(|one| (*stage, *one)));
+/// The stage that a key of the manifest sets, if any of these.
+fn stage_of(stages: &[Described], key: &str) -> Option<&'static str> {
+    let keys = stages.iter().flat_map(|(stage, _, keys)| keys.iter().map(|one| (*stage, *one)));
     let fits = |one: &str| {
         key.strip_prefix(one).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };

@@ -11,12 +11,12 @@ use std::{
 use gristmill_engine::{Bytes, Millis, WorkerPolicy};
 
 use crate::{
-    Broker, Commands, Env, Glob, Guarantee, HttpOrigin, KeyRule, KeyTemplate, Problems, Source,
-    TokenConfig, broker, commands,
+    Broker, Commands, Env, Glob, Guarantee, HttpOrigin, KeyRule, KeyTemplate, Problems, Schemas,
+    Source, TokenConfig, broker, commands,
     keys::host::{HOST, KAFKA_INTERVAL_MIN},
     problem::code,
     report::Report,
-    tokens, units,
+    schemas, tokens, units,
     walk::{Checked, Value, checked::disagree, folder, walk},
 };
 
@@ -43,6 +43,8 @@ pub struct HostConfig {
     pub storage: Storage,
     /// Topics and what holds for those not declared.
     pub topics: Topics,
+    /// Schemas, by which events are judged.
+    pub schemas: Schemas,
     /// Commands and queries.
     pub commands: Commands,
     /// The HTTP surface.
@@ -95,6 +97,17 @@ impl Topics {
     pub fn settings(&self, topic: &str) -> &TopicConfig {
         self.declared.get(topic).unwrap_or(&self.defaults)
     }
+
+    /// Whether events of `topic` never leave the host.
+    pub fn is_local(&self, topic: &str) -> bool {
+        self.declared.get(topic).is_some_and(|config| config.local)
+    }
+
+    /// Names of the topics whose events never leave the host.
+    pub fn local(&self) -> impl Iterator<Item = &str> {
+        let local = self.declared.iter().filter(|(_, config)| config.local);
+        local.map(|(name, _)| name.as_str())
+    }
 }
 
 /// How one topic is kept.
@@ -112,6 +125,9 @@ pub struct TopicConfig {
     pub max_event_bytes: Bytes,
     /// Key of an event ingested over HTTP without `partitionkey`.
     pub key: KeyRule,
+    /// Whether its events never leave the host: they are handled within the event that causes
+    /// them, and nothing else here but `max_event_bytes` says anything of them.
+    pub local: bool,
 }
 
 /// How long events are kept.
@@ -143,6 +159,8 @@ pub struct Telemetry {
     pub log: String,
     /// How a line looks.
     pub log_format: LogFormat,
+    /// Whether published events are counted by topic and service.
+    pub events_published: bool,
 }
 
 /// How a log line looks.
@@ -177,6 +195,8 @@ pub struct Ceilings {
     pub wall_clock: bool,
     /// Addresses that may be granted for outgoing HTTP.
     pub http: Vec<HttpOrigin>,
+    /// Topics whose events never leave the host, as `[topics]` declares them.
+    pub local: BTreeSet<String>,
 }
 
 /// When effects become durable.
@@ -210,7 +230,10 @@ impl Default for Ceilings {
     fn default() -> Self {
         let empty = Source { name: "", text: "" };
         match walk(&empty, &|_| None, &HOST) {
-            Ok((checked, _)) => ceilings(checked.table("ceilings"), &Broker::Embedded),
+            Ok((checked, _)) => {
+                let topics = topics(checked.table("topics"));
+                ceilings(checked.table("ceilings"), &Broker::Embedded, &topics)
+            }
             Err(_) => disagree("ceilings"),
         }
     }
@@ -235,6 +258,8 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<(HostConfig, Che
     let (checked, mut report) = walk(source, env, &HOST)?;
     check_listen(&checked, &mut report);
     check_intervals(checked.table("checkpoint"), &mut report);
+    check_local(checked.table("topics"), &mut report);
+    let topics = topics(checked.table("topics"));
     let broker = broker::read(checked.table("broker"), checked.text("name"), &mut report);
     let folder = folder(source);
     let config = HostConfig {
@@ -246,12 +271,13 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<(HostConfig, Che
         workers: checked.count_if_any("workers").and_then(NonZeroU32::new),
         attempts_max: checked.count("attempts_max"),
         storage: storage(checked.table("storage")),
-        topics: topics(checked.table("topics")),
-        commands: commands::read(checked.table("commands"), &declared(&checked), &mut report),
+        schemas: schemas::read(checked.table("schemas"), folder, &mut report),
+        commands: commands::read(checked.table("commands"), &topics, &mut report),
         http: http(checked.table("http")),
         tokens: tokens::read(checked.table("tokens"), &mut report),
         telemetry: telemetry(checked.table("telemetry")),
-        ceilings: ceilings(checked.table("ceilings"), &broker),
+        ceilings: ceilings(checked.table("ceilings"), &broker, &topics),
+        topics,
         checkpoint: checkpoint(checked.table("checkpoint"), &broker),
         broker,
         plugins: Plugins {
@@ -330,11 +356,6 @@ fn topics(checked: &Checked) -> Topics {
     }
 }
 
-/// Names of the topics that are declared.
-fn declared(checked: &Checked) -> BTreeSet<&str> {
-    checked.table("topics").open.iter().map(|(name, _)| name.as_str()).collect()
-}
-
 /// What `table` says of a topic, and `defaults` where it is silent.
 fn topic(table: &Checked, defaults: &Checked) -> TopicConfig {
     let of = |key: &str| if table.written(key) { table } else { defaults };
@@ -352,6 +373,33 @@ fn topic(table: &Checked, defaults: &Checked) -> TopicConfig {
         compaction: of("compaction").flag("compaction"),
         max_event_bytes: of("max_event_bytes").bytes("max_event_bytes"),
         key: key.map_or(KeyRule::None, KeyRule::Of),
+        local: is_local(table),
+    }
+}
+
+/// A topic is local by its own word, not by that of the defaults.
+fn is_local(table: &Checked) -> bool {
+    table.written("local") && table.flag("local")
+}
+
+/// Events of a local topic are in no partition and kept nowhere: what says how is a mistake.
+fn check_local(topics: &Checked, report: &mut Report<'_>) {
+    let defaults = topics.table("defaults");
+    if is_local(defaults) {
+        let reason = "topics are local one by one: if all were, nothing could come in from outside";
+        let instead = Some("local = false".to_owned());
+        report.error(defaults.place("local"), code::LOCAL_TOPIC, reason, instead);
+    }
+    for (name, table) in topics.open.iter().filter(|(_, table)| is_local(table)) {
+        for key in ["partitions", "retention", "retention_bytes", "compaction", "key"] {
+            if table.written(key) {
+                let reason = format!(
+                    "`{key}` says nothing of the local topic \"{name}\": its events are in no \
+                     partition, and kept nowhere"
+                );
+                report.error(table.place(key), code::LOCAL_TOPIC, reason, None);
+            }
+        }
     }
 }
 
@@ -370,10 +418,14 @@ fn telemetry(checked: &Checked) -> Telemetry {
         "json" => LogFormat::Json,
         _ => disagree("log_format"),
     };
-    Telemetry { log: checked.text("log").to_owned(), log_format }
+    Telemetry {
+        log: checked.text("log").to_owned(),
+        log_format,
+        events_published: checked.flag("events_published"),
+    }
 }
 
-fn ceilings(checked: &Checked, broker: &Broker) -> Ceilings {
+fn ceilings(checked: &Checked, broker: &Broker, topics: &Topics) -> Ceilings {
     let guarantee = match broker {
         Broker::Kafka(kafka) => kafka.guarantee,
         Broker::Embedded => Guarantee::ExactlyOnce,
@@ -389,6 +441,7 @@ fn ceilings(checked: &Checked, broker: &Broker) -> Ceilings {
         timers: checked.flag("timers"),
         wall_clock: checked.flag("wall_clock"),
         http: checked.origins("http"),
+        local: topics.local().map(str::to_owned).collect(),
     }
 }
 

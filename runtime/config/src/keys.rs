@@ -5,6 +5,7 @@ pub(crate) mod broker;
 mod commands;
 pub(crate) mod host;
 pub(crate) mod manifest;
+mod schemas;
 mod tokens;
 
 use crate::{text::Text, units, walk::checked::disagree};

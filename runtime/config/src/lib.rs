@@ -24,6 +24,7 @@ pub mod read;
 mod reference;
 mod report;
 mod schema;
+mod schemas;
 mod selector;
 mod subscription;
 mod suggest;
@@ -49,6 +50,7 @@ pub use origin::{HttpHost, HttpOrigin};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use reference::reference;
 pub use schema::{host_schema, manifest_schema};
+pub use schemas::{Compatibility, RegistryConfig, SchemaConfig, SchemaSource, Schemas};
 pub use selector::{TopicExpression, TopicSelector};
 pub use subscription::{
     Clock, DeadLetter, Envelope, Fields, Filter, Format, Grants, Limits, Start, SubscriptionConfig,

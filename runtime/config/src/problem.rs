@@ -169,4 +169,5 @@ pub(crate) mod code {
     pub(crate) const CONTRADICTION: &str = "E0122";
     pub(crate) const UNEQUAL_PARTITIONS: &str = "E0123";
     pub(crate) const UNREADABLE: &str = "E0124";
+    pub(crate) const LOCAL_TOPIC: &str = "E0125";
 }

@@ -2,6 +2,7 @@
 //! limits. It decodes and calls nothing.
 
 pub(crate) mod build;
+mod local;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub struct SubscriptionConfig {
     pub dead_letter: DeadLetter,
     /// Topic that takes events while the breaker is open.
     pub fallback: Option<String>,
+    /// Whether its topics are local: its handler runs within the events that cause its own.
+    pub local: bool,
     /// Policy of the engine; see [`SubscriptionConfig::policy`].
     pub(crate) policy: Policy,
     /// Where its parts stand, for problems found across documents.
@@ -93,6 +96,14 @@ impl SubscriptionConfig {
             DeadLetter::Default => Some(format!("{source}{}", self.dead_letter_suffix())),
             DeadLetter::Topic(topic) => Some(topic.clone()),
             DeadLetter::None => None,
+        }
+    }
+
+    /// The topic of all its dead letters, where the manifest names one.
+    fn own_dead_letter_topic(&self) -> Option<&str> {
+        match &self.dead_letter {
+            DeadLetter::Topic(topic) => Some(topic),
+            DeadLetter::Default | DeadLetter::None => None,
         }
     }
 

@@ -51,6 +51,8 @@ pub(crate) enum Text {
     Json,
     /// A pattern of addresses of HTTP.
     Origin,
+    /// An address of HTTP, with or without a path.
+    Url,
     /// The hash of a token.
     TokenHash,
     /// A role of a token.
@@ -110,6 +112,7 @@ impl Text {
             | Self::Type
             | Self::Json
             | Self::Origin
+            | Self::Url
             | Self::TokenHash
             | Self::Moment
             | Self::Prefix => code::MALFORMED,
@@ -145,6 +148,7 @@ impl Text {
             Self::TypePattern | Self::Path | Self::Type => !text.is_empty(),
             Self::Json => serde_json::from_str::<serde_json::Value>(text).is_ok(),
             Self::Origin => HttpOrigin::new(text).is_some(),
+            Self::Url => is_url(text),
             Self::TokenHash => tokens::digest(text).is_some(),
             Self::Role => tokens::Role::of(text).is_some(),
             Self::Moment => tokens::moment(text).is_some(),
@@ -217,6 +221,7 @@ impl Text {
                 "an origin such as `https://api.example.com`, without a path; `*.` before the host \
                  stands for all below it, `*` for all hosts, and `:*` for all ports"
             }
+            Self::Url => "an address such as `http://registry:8081`",
             Self::TokenHash => "a hash: `sha256:` and 64 hexadecimal digits",
             Self::Role => "a role: `read`, `publish` or `operate`",
             Self::Moment => "a moment in RFC 3339 such as `2027-01-31T00:00:00Z`",
@@ -239,6 +244,7 @@ impl Text {
             Self::Prefix => Some("[!-~]{1,128}"),
             Self::Property => Some("[a-z0-9._-]+"),
             Self::Origin => Some("https?://[^/@ ]+"),
+            Self::Url => Some("https?://[^/@ ]+.*"),
             Self::TokenHash => Some("sha256:[0-9a-fA-F]{64}"),
             Self::Role => Some("(read|publish|operate)"),
             Self::Any | Self::Address | Self::Directives | Self::Json | Self::Moment => None,
@@ -263,6 +269,7 @@ impl Text {
             Self::Type => "order.placed",
             Self::Json => "{}",
             Self::Origin => "https://api.example.com",
+            Self::Url => "http://registry:8081",
             Self::TokenHash => TOKEN_HASH,
             Self::Role => "read",
             Self::Moment => "2027-01-31T00:00:00Z",
@@ -317,6 +324,7 @@ impl Text {
                 let authority = rest.split('/').next().unwrap_or_default();
                 Some(format!("{}://{authority}", scheme.to_lowercase()))
             }
+            Self::Url => Some(format!("http://{}", text.trim())),
         }
     }
 }
@@ -347,6 +355,16 @@ fn mended_server(text: &str) -> String {
     let (host, port) = bare.rsplit_once(':').filter(|_| !in_brackets).unwrap_or((bare, PORT));
     let host = if host.is_empty() { "localhost" } else { host };
     format!("{host}:{}", if is_port(port) { port } else { PORT })
+}
+
+/// Whether it is an origin without wildcards, and what follows it has no blanks, no question and no
+/// fragment.
+fn is_url(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_plain = path.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '?' | '#'));
+    let origin = format!("{scheme}://{authority}");
+    is_plain && !origin.contains('*') && HttpOrigin::new(&origin).is_some()
 }
 
 fn is_server(text: &str) -> bool {

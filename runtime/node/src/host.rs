@@ -156,6 +156,11 @@ impl Host {
                 },
             ),
         ];
+        if self.inner.shared.config.schemas.registry.is_some() {
+            let away = self.inner.shared.schemas.all_away();
+            let away: Vec<&str> = away.iter().map(|it| it.reason.as_str()).collect();
+            checks.push(check("schemas", away.is_empty(), &away.join("; ")));
+        }
         if self.broker().kafka().is_some() {
             checks.push(check("broker", trouble.is_empty(), &trouble));
         }
@@ -181,13 +186,19 @@ impl Host {
     /// Topics that are not the host's own, by name.
     pub(crate) fn topics(&self) -> Vec<Topic> {
         let mut topics = self.broker().topics();
-        topics.retain(|topic| !topic.name.starts_with(topics::INTERNAL));
+        let declared = &self.inner.shared.config.topics;
+        topics.retain(|topic| {
+            !topic.name.starts_with(topics::INTERNAL) && !declared.is_local(&topic.name)
+        });
         topics
     }
 
     /// The topic of that name, or what there is instead. With `create_on_publish` and `publish`
     /// an unknown one is made.
     pub(crate) async fn topic(&self, name: &str, publish: bool) -> Result<Topic, Refusal> {
+        if self.inner.shared.config.topics.is_local(name) {
+            return Err(Refusal::Local(name.to_owned()));
+        }
         let missing = match topics::find(&self.inner.shared, name) {
             Ok(topic) if !name.starts_with(topics::INTERNAL) => return Ok(topic),
             Ok(_) => topics::Missing { name: name.to_owned(), near: Vec::new() },

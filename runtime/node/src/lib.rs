@@ -21,6 +21,7 @@ mod plugins;
 mod progress;
 mod repartition;
 mod running;
+mod schemas;
 mod shared;
 mod states;
 mod topics;
@@ -32,3 +33,4 @@ pub use consumer_groups::{
 };
 pub use error::Error;
 pub use running::{Node, Settings};
+pub use schemas::check_schemas;

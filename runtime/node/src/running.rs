@@ -22,11 +22,13 @@ use crate::clock::Clock;
 use crate::connecting::{self, Identity};
 use crate::groups::Groups;
 use crate::host::Host;
+use crate::http::{self, Server};
 use crate::metrics::Metrics;
 use crate::plugins::{Change, Inbox, Ledgers, Supervisor, Watch};
+use crate::schemas::{self, Schemas};
 use crate::shared::{self, CLOCK, Parts, Shared};
 use crate::worker::{Command, Worker};
-use crate::{Error, http, repartition, topics};
+use crate::{Error, repartition, topics};
 
 /// Instances kept for what runs beside the workers' attempts.
 const INSTANCES_SPARE: u32 = 16;
@@ -90,6 +92,7 @@ impl Node {
             .await
             .map_err(|_panicked| Error::WorkerGone)??;
         let (stop, stopping) = watch::channel(false);
+        let server = Server::start(listener);
         let ended = match cluster {
             None => {
                 let told = stopping.clone();
@@ -97,11 +100,11 @@ impl Node {
                     tokio::task::spawn_blocking(move || begin(parts, None, &told)).await;
                 let begun = beginning.map_err(|_panicked| Error::WorkerGone)??;
                 // It waits for nothing that a stop could be quicker than.
-                tokio::spawn(live(begun.ok_or(Error::WorkerGone)?, listener, stopping))
+                tokio::spawn(live(begun.ok_or(Error::WorkerGone)?, server, stopping))
             }
             Some((cluster, identity)) => {
                 let joined = Joined { cluster, identity, hook };
-                tokio::spawn(join(parts, joined, listener, stopping))
+                tokio::spawn(join(parts, joined, server, stopping))
             }
         };
         tracing::info!(%address, "listening");
@@ -148,6 +151,7 @@ struct Joined {
 struct Prepared {
     config: HostConfig,
     store: Store,
+    schemas: Schemas,
     plugins: PluginRuntime,
     clock: Clock,
     metrics: Metrics,
@@ -164,19 +168,20 @@ struct Begun {
 async fn join(
     parts: Prepared,
     joined: Joined,
-    listener: TcpListener,
+    server: Server,
     stopping: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    let (cluster, told) = (joined.cluster.clone(), stopping.clone());
+    http::answer_waiting(&server, joined.cluster.clone());
+    let told = stopping.clone();
     let beginning = tokio::task::spawn_blocking(move || {
         match connecting::connect(&parts.config, &joined.cluster, &told)? {
             Some(kafka) => begin(parts, Some((kafka, joined)), &told),
             None => Ok(None),
         }
     });
-    let (listener, begun) = http::until(listener, cluster, beginning).await?;
-    let Some(begun) = begun.map_err(|_panicked| Error::WorkerGone)?? else { return Ok(()) };
-    live(begun, listener, stopping).await
+    let begun = beginning.await.map_err(|_panicked| Error::WorkerGone)??;
+    let Some(begun) = begun else { return server.closed().await };
+    live(begun, server, stopping).await
 }
 
 /// Starts what works on events; waits. `None` when the host stops before its cluster has answered.
@@ -185,7 +190,7 @@ fn begin(
     kafka: Option<(Kafka, Joined)>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<Option<Begun>, Error> {
-    let Prepared { config, store, plugins, clock, metrics } = parts;
+    let Prepared { config, store, schemas, plugins, clock, metrics } = parts;
     let count = worker_count(&config);
     let (broker, committers) = match kafka {
         None => (Broker::Embedded(store.clone()), None),
@@ -196,7 +201,7 @@ fn begin(
             (Broker::Kafka(Box::new(kafka)), Some(committers))
         }
     };
-    let shared = shared::share(Parts { config, store, broker, plugins, clock, metrics })?;
+    let shared = shared::share(Parts { config, store, broker, schemas, plugins, clock, metrics })?;
     let declared = connecting::patiently(stopping, || topics::declare(&shared))?;
     if declared.is_none() {
         return Ok(None);
@@ -208,20 +213,19 @@ fn begin(
 }
 
 /// Serves and works until told to stop.
-async fn live(
-    begun: Begun,
-    listener: TcpListener,
-    stopping: watch::Receiver<bool>,
-) -> Result<(), Error> {
+async fn live(begun: Begun, server: Server, stopping: watch::Receiver<bool>) -> Result<(), Error> {
     let Begun { shared, workers, groups } = begun;
+    let refresher = schemas::refresh(&shared).await?;
     let inbox = supervise(&shared, &workers.senders, groups.clone());
     let parts = (workers.senders.clone(), groups.clone());
     let host = Host::new(Arc::clone(&shared), inbox, parts, &stopping);
     let watching = tokio::spawn(watch_topics(host.clone()));
     let sweeping = tokio::spawn(repartition::sweep(Arc::clone(&shared)));
-    let ended = run(shared, workers, listener, host, stopping).await;
+    http::answer(&server, host);
+    let ended = run(shared, workers, server, stopping).await;
     watching.abort();
     sweeping.abort();
+    drop(refresher);
     if let Some(groups) = groups {
         let closed = tokio::task::spawn_blocking(move || groups.close()).await;
         closed.map_err(|_panicked| Error::WorkerGone)?;
@@ -232,6 +236,7 @@ async fn live(
 /// Opens everything that is on disk, and names the cluster where topics live in one.
 fn prepare(settings: Settings) -> Result<(Prepared, Option<(Cluster, Identity)>), Error> {
     let Settings { config, hook, transaction_hook: _ } = settings;
+    let schemas = schemas::load(&config).map_err(Error::Schemas)?;
     make_folder(&config.data_dir)?;
     make_folder(&config.plugins_dir)?;
     let mut store = gristmill_store::Settings::new(config.data_dir.join("store"));
@@ -260,7 +265,7 @@ fn prepare(settings: Settings) -> Result<(Prepared, Option<(Cluster, Identity)>)
             Some(connecting::cluster(&config, kafka, &store, metrics.client_statistics())?)
         }
     };
-    Ok((Prepared { config, store, plugins, clock, metrics }, cluster))
+    Ok((Prepared { config, store, schemas, plugins, clock, metrics }, cluster))
 }
 
 /// The free space to keep, where the configuration says so in bytes or as a share.
@@ -412,20 +417,15 @@ async fn forward(
 async fn run(
     shared: Arc<Shared>,
     mut workers: Workers,
-    listener: TcpListener,
-    host: Host,
+    mut server: Server,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    // Its own word to end, given below: with the host's own it may be done before this task has
-    // heard it, and would pass for a part that failed.
-    let (close, closing) = watch::channel(false);
-    let mut server = tokio::spawn(http::serve(listener, host, closing));
     let space = tokio::spawn(watch_space(Arc::clone(&shared), workers.senders.clone()));
     let failed = tokio::select! {
         // A closed channel means the owner is gone: stop as if told to.
         _told = stopping.wait_for(|stop| *stop) => None,
         result = workers.results.recv() => Some(result.unwrap_or(Err(Error::WorkerGone))),
-        ended = &mut server => Some(ended.unwrap_or(Err(Error::WorkerGone))),
+        error = server.failed() => Some(Err(error)),
     };
     space.abort();
     if let Some(failed) = failed {
@@ -433,9 +433,9 @@ async fn run(
         return failed;
     }
     tracing::info!("stopping: running attempts may finish, everything staged is committed");
-    close.send_replace(true);
+    server.close();
     workers.drain().await?;
-    server.await.unwrap_or(Err(Error::WorkerGone))?;
+    server.closed().await?;
     let store = shared.store.clone();
     tokio::task::spawn_blocking(move || store.close())
         .await

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::envelope::Hasher128;
 use crate::metrics::Metrics;
 use crate::plugins::{Board, Inbox};
+use crate::schemas::Schemas;
 use crate::{Error, progress};
 
 /// What all parts of a running host share.
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     /// Where topics live.
     pub(crate) broker: Broker,
+    /// By which events are judged.
+    pub(crate) schemas: Schemas,
     /// The Wasm engine.
     pub(crate) plugins: gristmill_plugin_host::Runtime,
     /// The one clock.
@@ -51,6 +54,7 @@ pub(crate) struct Parts {
     pub(crate) config: HostConfig,
     pub(crate) store: Store,
     pub(crate) broker: Broker,
+    pub(crate) schemas: Schemas,
     pub(crate) plugins: gristmill_plugin_host::Runtime,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
@@ -89,7 +93,7 @@ pub(crate) const CLOCK: &str = "host/clock";
 impl Shared {
     /// Puts the parts together and reads what the store remembers of the host itself.
     pub(crate) fn new(parts: Parts) -> Result<Self, Error> {
-        let Parts { config, store, broker, plugins, clock, metrics } = parts;
+        let Parts { config, store, broker, schemas, plugins, clock, metrics } = parts;
         let secret = secret(&store, &broker)?;
         let paused = match store.document(PAUSED)? {
             Some(text) => serde_json::from_slice(&text)
@@ -109,6 +113,7 @@ impl Shared {
             config,
             store,
             broker,
+            schemas,
             plugins,
             clock,
             metrics,

@@ -87,7 +87,8 @@ pub(crate) fn is_changelog(name: &str) -> bool {
 
 /// Makes every declared topic and brings the settings of those that exist in line.
 pub(crate) fn declare(shared: &Shared) -> Result<(), Error> {
-    for (name, config) in &shared.config.topics.declared {
+    let kept = shared.config.topics.declared.iter().filter(|(_, config)| !config.local);
+    for (name, config) in kept {
         // Another host of this name may be making it at the same moment.
         let topic = ensure(shared, spec(name, config))?;
         if topic.partitions != config.partitions {

@@ -16,6 +16,9 @@ use crate::{
 
 /// Longest state or timer name, in bytes (source: the contract, `wit/plugin.wit`).
 const NAME_BYTES_MAX: usize = 1_024;
+/// How names begin under which handlers of local topics keep state with the subscription that
+/// causes their events; nobody else's do (source: the contract, `wit/plugin.wit`).
+pub const LOCAL_NAMES: &str = "local:";
 /// Largest timer payload, in bytes (source: the contract).
 const TIMER_PAYLOAD_BYTES_MAX: usize = 64 << 10;
 /// Furthest a timer may be set ahead of the event's time, in milliseconds (source: the contract).
@@ -196,6 +199,9 @@ impl Attempt {
         if !grants.state {
             return Err(StateError::NotGranted(STATE_LINE.to_owned()));
         }
+        if prefix.starts_with(LOCAL_NAMES) {
+            return Ok(Page { names: Vec::new(), cursor: None });
+        }
         let limit = limit.clamp(1, PAGE_NAMES_MAX);
         // One name more than asked for tells whether there is another page.
         let wanted = limit as usize + 1;
@@ -358,7 +364,7 @@ fn check_state(name: &str, grants: Grants) -> Result<(), StateError> {
     if !grants.state {
         return Err(StateError::NotGranted(STATE_LINE.to_owned()));
     }
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.starts_with(LOCAL_NAMES) {
         return Err(StateError::InvalidName);
     }
     Ok(())

@@ -131,7 +131,7 @@ pub enum StateError {
     NotGranted(String),
     /// Larger than a value, or all writes of one event, may be; the bytes it may have.
     TooLarge(u64),
-    /// The name is empty or longer than 1,024 bytes.
+    /// The name is empty, longer than 1,024 bytes or begins with `local:`.
     InvalidName,
     /// The store is unavailable. A handler that then fails ends as class `infrastructure`.
     Unavailable(String),

@@ -30,6 +30,7 @@ mod ticker;
 mod wasi;
 mod world;
 
+pub use attempt::LOCAL_NAMES;
 pub use effects::{
     Effects, Emission, EmitError, StateChange, StateError, TimerError, TimerRequest,
 };

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::Deserialize;
 use serde_json::Value;
 use ureq::Agent;
@@ -39,6 +40,8 @@ pub struct Stored {
     /// Payload, where it is JSON.
     #[serde(default)]
     pub payload: Value,
+    /// Payload in base64, where it is not JSON.
+    pub payload_base64: Option<String>,
 }
 
 /// One header.
@@ -52,6 +55,25 @@ pub struct Header {
 }
 
 impl Stored {
+    /// The payload, where it is text that is not JSON.
+    ///
+    /// # Errors
+    ///
+    /// When it is something else.
+    pub fn text(&self) -> Result<String> {
+        Ok(String::from_utf8(self.bytes()?)?)
+    }
+
+    /// The payload, where it is not JSON.
+    ///
+    /// # Errors
+    ///
+    /// When it is.
+    pub fn bytes(&self) -> Result<Vec<u8>> {
+        let encoded = self.payload_base64.as_deref().context("no payload, or one of JSON")?;
+        Ok(BASE64_STANDARD.decode(encoded)?)
+    }
+
     /// The first header of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|header| header.name == name).map(|header| header.value.as_str())
@@ -322,6 +344,15 @@ impl Client {
     ///
     /// When none came.
     pub fn ask(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
+        self.ask_bytes(path, headers, body.as_bytes())
+    }
+
+    /// The same for bytes of any kind.
+    ///
+    /// # Errors
+    ///
+    /// When none came.
+    pub fn ask_bytes(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer> {
         let mut request = self.agent.post(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);

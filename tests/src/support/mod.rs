@@ -8,5 +8,6 @@ pub mod home;
 pub mod kafka;
 pub mod process;
 pub mod random;
+pub mod registry;
 pub mod stub;
 pub mod wait;

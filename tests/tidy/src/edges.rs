@@ -6,22 +6,25 @@ use serde_json::Value;
 use crate::Finding;
 
 /// Crates of the host with their height: an edge goes to a lower one, never sideways or up.
-const HEIGHTS: [(&str, u8); 8] = [
+const HEIGHTS: [(&str, u8); 9] = [
     ("gristmill-cli", 3),
     ("gristmill-node", 2),
     ("gristmill-plugin-host", 1),
     ("gristmill-kafka", 1),
     ("gristmill-store", 1),
     ("gristmill-config", 1),
+    ("gristmill-schema", 1),
     ("gristmill-sim", 1),
     ("gristmill-engine", 0),
 ];
 
 /// Outside crates, by how their names begin, and the only crates of the host that may name them.
-const OWNED: [(&str, &[&str]); 4] = [
+const OWNED: [(&str, &[&str]); 6] = [
     ("wasmtime", &["gristmill-plugin-host"]),
     ("fjall", &["gristmill-store"]),
     ("rdkafka", &["gristmill-kafka"]),
+    ("jsonschema", &["gristmill-schema"]),
+    ("apache-avro", &["gristmill-schema"]),
     ("wit-component", &["gristmill-plugin-host", "gristmill-cli"]),
 ];
 

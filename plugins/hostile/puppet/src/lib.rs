@@ -2,8 +2,9 @@
 //! `answers`. A timer's payload is obeyed the same way. Lines:
 //!
 //! `echo`, `get NAME`, `set NAME BYTES [TTL]`, `delete NAME`, `list PREFIX LIMIT [CURSOR]`,
-//! `emit TOPIC BYTES [HEADER]`, `timer NAME DUE BYTES`, `cancel NAME`, `config [KEY]`,
-//! `log LEVEL TEXT`, `retry`, `reject`, `spin MILLIONS`.
+//! `emit TOPIC BYTES [HEADER]`, `tell TOPIC WORDS` (emits them, with `;` for the end of a line),
+//! `key KEY TOPIC WORDS` (the same under a key), `timer NAME DUE BYTES`, `cancel NAME`,
+//! `config [KEY]`, `log LEVEL TEXT`, `retry`, `reject`, `spin MILLIONS`.
 
 wit_bindgen::generate!({ path: "../../../wit", world: "timed-handler", generate_all });
 
@@ -56,6 +57,14 @@ fn obey(script: &str, echo: &str) -> Result<(), Failure> {
             ["emit", topic, bytes, header] => {
                 format!("{:?}", emit(&emission(topic, filled(bytes), &[header])))
             }
+            ["tell", topic, told @ ..] => {
+                format!("{:?}", emit(&emission(topic, spoken(told), &[])))
+            }
+            ["key", key, topic, told @ ..] => {
+                let key = Some(key.as_bytes().to_vec());
+                let keyed = Emission { key, ..emission(topic, spoken(told), &[]) };
+                format!("{:?}", emit(&keyed))
+            }
             ["timer", name, due, bytes] => {
                 format!("{:?}", timers::set(name, number(due), &filled(bytes)))
             }
@@ -107,6 +116,10 @@ fn emission(topic: &str, payload: Vec<u8>, headers: &[&str]) -> Emission {
         headers: headers.iter().map(header).collect(),
         correlation_id: None,
     }
+}
+
+fn spoken(words: &[&str]) -> Vec<u8> {
+    words.join(" ").replace(';', "\n").into_bytes()
 }
 
 fn filled(bytes: &str) -> Vec<u8> {

@@ -171,3 +171,46 @@ fn explain_knows_no_other_subscriptions_and_repairs_no_document() {
         "{broken:?}"
     );
 }
+
+#[test]
+fn check_reads_schemas_and_holds_them_against_each_other() {
+    let folder = Folder::new();
+    let schema = |name: &str, more: &str| {
+        format!("[schemas.{name}]\ntopics = [\"orders\"]\nschema = \"{name}.json\"\n{more}")
+    };
+    let config = [
+        "[topics.orders]\n".to_owned(),
+        schema("first", ""),
+        schema("second", "follows = \"first\"\n"),
+        schema("third", "follows = \"first\"\ncompatibility = \"full\"\n"),
+        schema("lost", ""),
+    ];
+    folder.write("gristmill.toml", config.concat());
+    folder.write("first.json", r#"{"properties":{"id":{"type":"integer"}}}"#);
+    folder.write("second.json", r#"{"properties":{"id":{"type":"number"}}}"#);
+    folder.write("third.json", r#"{"properties":{"id":{"type":"number"}},"required":["id"]}"#);
+    let checked = folder.run("check");
+    assert_eq!(checked.code, Some(1));
+    assert!(checked.out.starts_with("3 errors and 0 warnings"), "{checked:?}");
+    for told in [
+        "error[E0126]: schema `lost` in lost.json: No such file or directory (os error 2)\n  \
+         at gristmill.toml:16:1\n",
+        "error[E0127]: schema `third` cannot follow `first`: it cannot read what the one before \
+         wrote: /id: it is required, and may be missing\n  at gristmill.toml:11:1\n",
+        "error[E0127]: schema `third` cannot follow `first`: the one before cannot read what it \
+         writes: /id: number is not accepted\n",
+    ] {
+        assert!(checked.err.contains(told), "{told}\n---\n{}", checked.err);
+    }
+}
+
+#[test]
+fn a_host_is_not_started_with_a_schema_that_is_none() {
+    let folder = Folder::new();
+    let schema = "[schemas.order]\ntopics = [\"orders\"]\nschema = \"order.json\"\n";
+    folder.write("gristmill.toml", format!("listen = \"127.0.0.1:0\"\n{schema}"));
+    folder.write("order.json", "{");
+    let told = folder.run("run");
+    assert_ne!(told.code, Some(0));
+    assert!(told.err.contains("E0126") && told.err.contains("order.json"), "{told:?}");
+}

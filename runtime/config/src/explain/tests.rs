@@ -103,7 +103,7 @@ fn every_key_of_a_subscription_belongs_to_a_stage() {
         assert!(explanation.stages.iter().all(|stage| !stage.settings.is_empty()));
         let Kind::Tables(table) = MANIFEST.key("subscription").kind else { panic!() };
         let own = explanation.stages.iter().flat_map(|stage| &stage.settings);
-        let own = own.filter(|it| stage_of(&it.key).is_some()).count();
+        let own = own.filter(|it| stage_of(&STAGES, &it.key).is_some()).count();
         assert_eq!(own, leaves(table) - 1, "all but the name, of {count}");
     }
 }
@@ -111,6 +111,23 @@ fn every_key_of_a_subscription_belongs_to_a_stage() {
 fn leaves(table: &Table) -> usize {
     let one = |key: &Key| if let Kind::Table(inner) = key.kind { leaves(inner) } else { 1 };
     table.keys.iter().map(one).sum()
+}
+
+#[test]
+fn schemas_of_its_topics_are_a_stage() {
+    let told = explained("[schemas.order]\ntopics = [\"ord*\"]\nschema = \"order.json\"\n");
+    let (stage, setting) = find(&told[0], "judge.order");
+    assert_eq!((stage, &*setting.value), ("judge", "\"order.json\""));
+    assert_eq!(setting.because, written("gristmill.toml", 3));
+    assert!(told[1].stages.iter().all(|stage| stage.name != "judge"), "of other topics");
+}
+
+#[test]
+fn a_handler_of_local_topics_has_no_retries_of_its_own() {
+    let told = explained("[topics.returns]\nlocal = true\n");
+    let stages: Vec<&str> = told[1].stages.iter().map(|stage| stage.name).collect();
+    assert_eq!(stages, ["read", "decode", "filter", "handle", "publish"]);
+    assert!(told[0].stages.iter().any(|stage| stage.name == "retry"));
 }
 
 #[test]

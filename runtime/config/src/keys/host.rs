@@ -1,7 +1,9 @@
 //! Describes every key of `gristmill.toml` but those of `[broker]`. Nothing else names a key, a
 //! default or a bound of it.
 
-use super::{Key, Kind, Open, Table, broker::BROKER, commands::COMMANDS, tokens::TOKENS};
+use super::{
+    Key, Kind, Open, Table, broker::BROKER, commands::COMMANDS, schemas::SCHEMAS, tokens::TOKENS,
+};
 use crate::text::Text;
 
 const SECOND: u64 = 1_000;
@@ -62,6 +64,7 @@ pub(crate) static HOST: Table = Table {
         Key::table("broker", &BROKER),
         Key::table("storage", &STORAGE),
         Key::table("topics", &TOPICS),
+        Key::table("schemas", &SCHEMAS),
         Key::table("commands", &COMMANDS),
         Key::table("http", &HTTP),
         Key::table("tokens", &TOKENS),
@@ -121,7 +124,7 @@ static TOPIC_DEFAULTS: Table = Table {
 
 static TOPIC: Table = Table { doc: "One declared topic.", open: None, keys: &TOPIC_KEYS };
 
-static TOPIC_KEYS: [Key; 6] = [
+static TOPIC_KEYS: [Key; 7] = [
     Key::new(
         "partitions",
         Kind::Count { min: 1, max: 1_024 },
@@ -159,6 +162,14 @@ static TOPIC_KEYS: [Key; 6] = [
         "Key of an event ingested over HTTP without `partitionkey`: a JSON pointer into it, \
          several with text between them such as `{/tenantId}:{/orderId}`, or `none`. What a field \
          holds of that text is percent-encoded, so that no two different events have one key.",
+    ),
+    Key::new(
+        "local",
+        Kind::Flag,
+        "false",
+        "Whether its events never leave the host: what a handler emits to it is handled at once, \
+         within the same event, and kept nowhere. Only `max_event_bytes` goes with it, and no \
+         defaults.",
     ),
 ];
 
@@ -204,6 +215,14 @@ static TELEMETRY: Table = Table {
             Kind::Choice { now: &["text", "json"], later: &[] },
             "\"text\"",
             "`text` for people, `json` for one object per line.",
+        ),
+        Key::new(
+            "events_published",
+            Kind::Flag,
+            "false",
+            "Whether `kafka_events_published_total` is counted, by topic and service: every event \
+             that is published, with the plugin that emitted it, or the host's `name` where it \
+             came over HTTP, as its service.",
         ),
     ],
 };

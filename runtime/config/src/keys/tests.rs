@@ -41,7 +41,16 @@ fn rows(table: &'static Table, before: &str, path: &str) -> Vec<Row> {
 }
 
 fn host_rows() -> Vec<Row> {
-    rows(&HOST, "", "").into_iter().map(on_kafka).map(commanding).collect()
+    rows(&HOST, "", "").into_iter().map(on_kafka).map(commanding).map(judging).collect()
+}
+
+/// Whom a schema follows is declared.
+fn judging(mut row: Row) -> Row {
+    if let Some((before, rest)) = row.before.split_once("[schemas.\"any\"]") {
+        let other = "[schemas.gristmill]\ntopics = [\"x\"]\nschema = \"x.json\"\n";
+        row.before = format!("{before}{other}[schemas.\"any\"]{rest}");
+    }
+    row
 }
 
 /// The topics of a command are declared.

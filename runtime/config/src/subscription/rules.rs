@@ -3,7 +3,7 @@
 
 use gristmill_engine::Order;
 
-use super::{Clock, DeadLetter, SubscriptionConfig, build::CLASSES};
+use super::{Clock, DeadLetter, SubscriptionConfig, build::CLASSES, local};
 use crate::{
     Ceilings, Glob, Guarantee, HttpOrigin, Place,
     problem::code,
@@ -31,6 +31,7 @@ pub(super) fn check(
     check_dead_letter(table, subscription, report);
     check_dead_letter_names(table, subscription, report);
     check_fallback(table.table("breaker"), subscription, report);
+    local::check(table, subscription, ceilings, report);
     check_intervals(table.table("retry"), ("initial_interval", "max_interval"), report);
     check_intervals(table.table("breaker"), ("pause", "max_pause"), report);
 }

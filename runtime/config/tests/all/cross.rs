@@ -140,3 +140,23 @@ fn an_expression_that_matches_nothing_yet_is_only_doubted() {
         "#]],
     );
 }
+
+#[test]
+fn state_of_a_local_handler_is_kept_with_who_causes_its_events() {
+    let host = host_of("[topics.orders]\n[topics.happened]\nlocal = true\n");
+    let read = |name, text| manifest(&Source { name, text }, &env, &host.ceilings).unwrap();
+    let handler = "[[subscription]]\ntopics = [\"happened\"]\ngrants.state = true\n";
+    let cause = "[[subscription]]\ntopics = [\"orders\"]\ngrants.emit = [\"happen*\"]\n";
+    let manifests = [read("handler.toml", handler), read("cause.toml", cause)];
+    check(
+        &host,
+        &manifests,
+        &expect![[r#"
+        cause.toml:3: [E0125] "happen*" causes local events that "handler" handles, which keeps state: it is kept with this subscription, which may keep none
+          write: `grants.state = true`
+    "#]],
+    );
+    let cause = format!("{cause}grants.state = true\n");
+    let manifests = [read("handler.toml", handler), read("cause.toml", &cause)];
+    assert!(cross_check(&host, &manifests, &[]).is_empty());
+}

@@ -112,20 +112,35 @@ pub(crate) fn identify<'a>(
     identity(rules, record, &worn)
 }
 
-/// Type of a record for readers without a manifest: a CloudEvent's, else what the usual members
-/// of a JSON envelope say, else the topic's name.
+/// Type of a record for readers without a manifest, as [`usual`] has it.
 pub(crate) fn kind_of<'a>(topic: &'a str, stored: &'a Stored) -> Cow<'a, str> {
+    usual(topic, stored).0
+}
+
+/// Type and version of a record for readers without a manifest: a CloudEvent's, else what the usual
+/// members of a JSON envelope say, else the topic's name and none.
+pub(crate) fn usual<'a>(
+    topic: &'a str,
+    stored: &'a Stored,
+) -> (Cow<'a, str>, Option<Cow<'a, str>>) {
     static USUAL: LazyLock<[EnvelopeRules; 2]> = LazyLock::new(|| {
-        let usual = ["/eventType", "/EventType", "/type"];
-        let kind = usual.into_iter().filter_map(Pointer::new).collect();
+        let pointers =
+            |usual: &[&'static str]| usual.iter().copied().filter_map(Pointer::new).collect();
         let rules =
             |format, fields| EnvelopeRules::new(&Envelope { format, fields, id_header: None });
-        let json = Fields { kind, ..Fields::default() };
+        let json = Fields {
+            kind: pointers(&["/eventType", "/EventType", "/type"]),
+            version: pointers(&["/eventVersion", "/EventVersion"]),
+            ..Fields::default()
+        };
         [rules(Format::CloudEvents, Fields::default()), rules(Format::Raw, json)]
     });
     let record = Record { topic, partition: 0, offset: 0, stored };
     let read = USUAL.iter().find_map(|rules| identify(rules, &record).ok());
-    read.map_or(Cow::Borrowed(topic), |identity| identity.kind)
+    match read {
+        Some(identity) => (identity.kind, identity.version),
+        None => (Cow::Borrowed(topic), None),
+    }
 }
 
 /// Reads everything the handler is told.

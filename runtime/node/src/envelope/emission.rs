@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use gristmill_engine::Instant;
+use gristmill_engine::{Instant, Offset};
 use gristmill_plugin_host::Emission;
-use gristmill_store::{Append, Store, Topic};
+use gristmill_store::{Append, Header, Store, Stored, Topic};
 use uuid::Uuid;
 
 use super::cloud_event;
@@ -39,6 +39,11 @@ pub(crate) enum Cause<'a> {
         /// Number of its setting.
         sequence: u64,
     },
+    /// An event of a local topic.
+    Local {
+        /// Its id, which is that of the emission it is.
+        event: Uuid,
+    },
 }
 
 /// Everything an emission inherits from the event or timer that was handled.
@@ -68,8 +73,29 @@ impl Emitter<'_> {
     /// A null key takes the partition that the id says, so that a replay keeps it.
     pub(crate) fn encode(&self, index: u32, emission: Emission, topic: &Topic) -> Append {
         let id = emission_id(self.subscription, self.cause, index);
-        let key = emission.key.or_else(|| self.key.cloned());
         let (_, spread) = id.as_u64_pair();
+        let (key, headers, payload) = self.record(id, emission);
+        Append {
+            topic: topic.id,
+            partition: Store::partition_for(topic, key.as_deref(), spread),
+            timestamp: self.time.0,
+            key,
+            headers,
+            payload: Some(payload),
+        }
+    }
+
+    /// The same for a local topic: its id, and the event as its handlers read it.
+    pub(crate) fn local(&self, index: u32, emission: Emission) -> (Uuid, Stored) {
+        let id = emission_id(self.subscription, self.cause, index);
+        let (key, headers, payload) = self.record(id, emission);
+        let (offset, timestamp) = (Offset(0), self.time.0);
+        (id, Stored { offset, timestamp, key, headers: headers.into(), payload: Some(payload) })
+    }
+
+    /// Key, headers and payload.
+    fn record(&self, id: Uuid, emission: Emission) -> (Option<Bytes>, Vec<Header>, Bytes) {
+        let key = emission.key.or_else(|| self.key.cloned());
         let mut headers = Vec::with_capacity(HEADERS_USUAL.saturating_add(emission.headers.len()));
         let mut add = |name: &'static str, value: Bytes| {
             headers.push((ByteString::from_static(name), value));
@@ -94,14 +120,7 @@ impl Emitter<'_> {
         let json = Bytes::from_static(b"application/json");
         add("content-type", emission.content_type.map_or(json, Into::into));
         headers.extend(emission.headers);
-        Append {
-            topic: topic.id,
-            partition: Store::partition_for(topic, key.as_deref(), spread),
-            timestamp: self.time.0,
-            key,
-            headers,
-            payload: Some(emission.payload),
-        }
+        (key, headers, emission.payload)
     }
 }
 
@@ -129,6 +148,10 @@ pub(crate) fn emission_id(subscription: &str, cause: Cause<'_>, index: u32) -> U
             part(name.as_bytes());
             part(&due.0.to_be_bytes());
             part(&sequence.to_be_bytes());
+        }
+        Cause::Local { event } => {
+            part(b"local");
+            part(event.as_bytes());
         }
     }
     part(&index.to_be_bytes());

@@ -25,6 +25,10 @@ impl Invalid {
     pub(super) const ID: &'static str = "E0405";
     /// A time that cannot be read.
     pub(super) const TIME: &'static str = "E0406";
+    /// The data breaks its schema.
+    pub(crate) const SCHEMA: &'static str = "E0407";
+    /// The topic's events have schemas, and none is for this one.
+    pub(crate) const NO_SCHEMA: &'static str = "E0408";
 
     pub(super) fn one(code: &'static str, violation: impl Into<String>) -> Self {
         Self { code, violations: vec![violation.into()] }

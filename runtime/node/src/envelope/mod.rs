@@ -19,7 +19,7 @@ pub(crate) use self::dead_letter::{
     DeadLetter, DeadLetterView, Origin, OriginBuf, TimerOrigin, class_name, original_headers,
     redrive_headers, unwrapped, wrapped,
 };
-pub(crate) use self::decode::{Decoded, EnvelopeRules, Record, decode, identify, kind_of};
+pub(crate) use self::decode::{Decoded, EnvelopeRules, Record, decode, identify, kind_of, usual};
 pub(crate) use self::emission::{Cause, Emitter};
 pub(crate) use self::hash::Hasher128;
 pub(crate) use self::invalid::Invalid;

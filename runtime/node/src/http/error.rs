@@ -16,6 +16,7 @@ use crate::commands::Unroutable;
 use crate::consumer_groups::GroupsError;
 use crate::envelope::Invalid;
 use crate::plugins::Refusal;
+use crate::schemas::Away;
 
 /// Seconds after which a host that stops, or lacks space, may be asked again.
 const RETRY_LATER: u32 = 30;
@@ -180,6 +181,20 @@ impl ApiError {
         error.hint(format!("did you mean {}?", near.join(" or ")))
     }
 
+    /// The schema of an event is not here, and may come.
+    pub(super) fn away(away: Away) -> Self {
+        let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, away.code, away.reason)
+            .hint("GET /readyz says when all schemas are here");
+        error.0.retry_after = Some(RETRY_SOON);
+        error
+    }
+
+    pub(super) fn local_topic(name: &str) -> Self {
+        let message = format!("topic {name:?} is local: only handlers publish and read there");
+        Self::new(StatusCode::CONFLICT, "E0443", message)
+            .hint("publish to the topic whose handler emits to it")
+    }
+
     pub(super) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "E0422", "the request was not finished")
             .hint("the host's log says more")
@@ -320,6 +335,7 @@ impl From<Refusal> for ApiError {
         match refusal {
             Refusal::Unknown { kind: "topic", name, known } => Self::unknown_topic(&name, &known),
             Refusal::Unknown { kind, name, known } => Self::unknown(kind, &name, &known),
+            Refusal::Local(topic) => Self::local_topic(&topic),
             Refusal::Impossible(reason) => Self::new(StatusCode::CONFLICT, "E0421", reason),
         }
     }

@@ -15,7 +15,8 @@ use super::Api;
 use super::error::ApiError;
 use super::incoming::{self, Arrived, Incoming};
 use super::query::{self, Parameters};
-use crate::envelope::{EnvelopeRules, Record, decode};
+use crate::envelope::{EnvelopeRules, Invalid, Record, decode, header, usual};
+use crate::schemas::{Broken, Judged, Published, Schemas};
 
 /// Where an event went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,6 +67,7 @@ pub(super) async fn append(
     let now = shared.clock.now();
     let mut ids = Vec::with_capacity(events.len());
     let mut appends = Vec::with_capacity(events.len());
+    let events = judged(&shared.schemas, topic, events)?;
     for mut event in events {
         ids.push(event.id.take());
         let spread = event.spread.unwrap_or_else(turn);
@@ -92,8 +94,73 @@ pub(super) async fn append(
     let receipt = api.host.write(batch).await?;
     let count = u64::try_from(partitions.len()).unwrap_or(u64::MAX);
     shared.metrics.ingested(&topic.name, count);
+    if shared.config.telemetry.events_published {
+        shared.metrics.published(&topic.name, &shared.config.name, count);
+    }
     let places = ids.into_iter().zip(partitions).zip(receipt.offsets);
     Ok(places.map(|((id, partition), offset)| placed(topic, id, partition, offset)).collect())
+}
+
+/// The events as their schemas have them written; all violations of all events otherwise.
+fn judged(
+    schemas: &Schemas,
+    topic: &Topic,
+    mut events: Vec<Incoming>,
+) -> Result<Vec<Incoming>, ApiError> {
+    if !schemas.judges(&topic.name) {
+        return Ok(events);
+    }
+    let (is_batch, mut found) = (events.len() > 1, Vec::new());
+    let mut code = Invalid::SCHEMA;
+    for (number, event) in events.iter_mut().enumerate() {
+        match written(schemas, topic, event) {
+            Ok(()) => {}
+            Err(Broken::Away(away)) => return Err(ApiError::away(away)),
+            Err(Broken::Invalid(invalid)) => {
+                code = invalid.code;
+                let named = |violation: String| {
+                    if is_batch { format!("event {number}: {violation}") } else { violation }
+                };
+                found.extend(invalid.violations.into_iter().map(named));
+            }
+        }
+    }
+    if found.is_empty() {
+        Ok(events)
+    } else {
+        Err(ApiError::invalid(Invalid { code, violations: found }))
+    }
+}
+
+/// Judges one event and writes its payload as its schema says.
+fn written(schemas: &Schemas, topic: &Topic, event: &mut Incoming) -> Result<(), Broken> {
+    let Some(payload) = event.payload.clone() else { return Ok(()) };
+    let stored = stored(event);
+    let (kind, version) = usual(&topic.name, &stored);
+    let judged =
+        Judged { topic: &topic.name, kind: &kind, version: version.as_deref(), payload: &payload };
+    let media = header(&stored.headers, "content-type");
+    let media = media.and_then(|media| std::str::from_utf8(media).ok());
+    schemas.admit(judged, media)?;
+    if let Some(Published { payload, media }) = schemas.publish(judged, media)? {
+        event.payload = Some(payload);
+        if let Some(media) = media {
+            event.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+            event.headers.push(("content-type".into(), Bytes::from_static(media.as_bytes())));
+        }
+    }
+    Ok(())
+}
+
+/// An event as it would be read.
+fn stored(event: &Incoming) -> Stored {
+    Stored {
+        offset: Offset(0),
+        timestamp: Instant(0),
+        key: None,
+        headers: event.headers.clone().into(),
+        payload: event.payload.clone(),
+    }
 }
 
 fn placed(topic: &Topic, id: Option<String>, partition: u32, offset: Offset) -> Placed {

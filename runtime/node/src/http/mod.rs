@@ -14,6 +14,7 @@ mod letters;
 mod openapi;
 mod operate;
 mod query;
+mod server;
 mod state;
 mod stream;
 mod topics;
@@ -25,18 +26,17 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http;
 use axum::routing::{MethodRouter, get, post};
-use axum::serve::ListenerExt;
 use gristmill_config::Role;
-use tokio::net::TcpListener;
+use gristmill_kafka::Cluster;
 use tokio::sync::{Semaphore, watch};
 
 use self::access::Access;
 use self::error::ApiError;
+use crate::broker;
 use crate::commands::Commands;
 use crate::host::Host;
-use crate::{Error, broker};
 
-pub(crate) use self::waiting::until;
+pub(crate) use self::server::Server;
 
 /// What every handler is given.
 #[derive(Debug, Clone)]
@@ -50,32 +50,14 @@ pub(crate) struct Api {
     stopping: watch::Receiver<bool>,
 }
 
-/// Serves until told to stop; streams then end with a comment, other requests are answered.
-///
-/// # Errors
-///
-/// When the listener fails for good.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    host: Host,
-    stopping: watch::Receiver<bool>,
-) -> Result<(), Error> {
-    let mut told = stopping.clone();
-    let service = router(Api::new(host, stopping));
-    // Small frames must not wait for the acknowledgement of the one before: with delayed
-    // acknowledgements that is 40 ms (source: RFC 896 and RFC 1122, section 4.2.3.2).
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
-        }
-    });
-    axum::serve(listener, service)
-        .with_graceful_shutdown(async move {
-            // A closed channel means the owner is gone, which is a reason to stop as well.
-            drop(told.wait_for(|stop| *stop).await);
-        })
-        .await
-        .map_err(Error::Serve)
+/// Lets the host answer from now on.
+pub(crate) fn answer(server: &Server, host: Host) {
+    server.answer(router(Api::new(host, server.closing())));
+}
+
+/// Answers for a host that waits for its cluster.
+pub(crate) fn answer_waiting(server: &Server, cluster: Cluster) {
+    server.answer(waiting::router(cluster));
 }
 
 impl Api {

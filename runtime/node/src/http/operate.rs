@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use bytes::Bytes;
+use gristmill_config::TopicSelector;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -92,7 +93,11 @@ fn shown(api: &Api, view: &SubscriptionView) -> Value {
     let SubscriptionView { name, status, figures, lag, dead_letters } = view;
     let binding = &status.binding;
     let is_given = |source: &&Source| source.role == Role::Given;
-    let topics: Vec<&str> = binding.sources.iter().filter(is_given).map(|it| &*it.name).collect();
+    let mut topics: Vec<&str> =
+        binding.sources.iter().filter(is_given).map(|it| &*it.name).collect();
+    if binding.config.local {
+        topics.extend(binding.config.topics.iter().map(TopicSelector::as_str));
+    }
     let lag: Vec<Value> =
         lag.iter().map(|(topic, events)| json!({ "topic": **topic, "events": events })).collect();
     let last = api.host.shared().metrics.last_processed(name);
@@ -101,6 +106,7 @@ fn shown(api: &Api, view: &SubscriptionView) -> Value {
         "plugin": status.plugin,
         "component_digest": binding.plugin.digest(),
         "topics": topics,
+        "local": binding.config.local,
         "paused": status.paused,
         "lag": lag,
         "dead_letters": dead_letters,

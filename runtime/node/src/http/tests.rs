@@ -3,6 +3,7 @@
 mod access;
 mod events;
 mod operators;
+mod server;
 mod sockets;
 mod streams;
 
@@ -25,6 +26,7 @@ use crate::clock::Clock;
 use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::plugins::{Ledgers, Supervisor};
+use crate::schemas::Schemas;
 use crate::shared::{Parts, share};
 use crate::topics;
 
@@ -45,7 +47,6 @@ pub(super) struct World {
     pub(super) router: Router,
     pub(super) host: Host,
     pub(super) stop: watch::Sender<bool>,
-    stopping: watch::Receiver<bool>,
     _home: tempfile::TempDir,
 }
 
@@ -90,7 +91,8 @@ impl World {
         let plugins = Runtime::new(runtime).unwrap();
         let (clock, metrics) = (Clock::default(), Metrics::new());
         let broker = Broker::Embedded(store.clone());
-        let parts = Parts { config, store, broker, plugins, clock, metrics };
+        let parts =
+            Parts { config, store, broker, schemas: Schemas::default(), plugins, clock, metrics };
         let shared = share(parts).unwrap();
         topics::declare(&shared).unwrap();
         let (inbox, received) = mpsc::unbounded_channel();
@@ -102,12 +104,8 @@ impl World {
         std::thread::spawn(move || handle.block_on(supervisor.run()));
         let (stop, stopping) = watch::channel(false);
         let host = Host::new(shared, inbox, (Vec::new(), None), &stopping);
-        let router = router(Api::new(host.clone(), stopping.clone()));
-        Self { router, host, stop, stopping, _home: home }
-    }
-
-    pub(super) fn stopping(&self) -> watch::Receiver<bool> {
-        self.stopping.clone()
+        let router = router(Api::new(host.clone(), stopping));
+        Self { router, host, stop, _home: home }
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {

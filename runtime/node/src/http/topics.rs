@@ -71,6 +71,9 @@ pub(super) async fn create(
         let wanted_name = "a name that does not begin with __: those are the host's own";
         return Err(ApiError::parameter("name", &wanted.name, wanted_name));
     }
+    if api.host.shared().config.topics.is_local(&wanted.name) {
+        return Err(ApiError::local_topic(&wanted.name));
+    }
     let usual = topics::spec(&wanted.name, api.host.shared().config.topics.settings(&wanted.name));
     let spec = TopicSpec {
         partitions: wanted.partitions.unwrap_or(usual.partitions),

@@ -284,6 +284,8 @@ pub(super) struct SurfaceInstruments {
     pub(super) commands: IntCounterVec,
     pub(super) command_duration: HistogramVec,
     pub(super) commands_waiting: IntGaugeVec,
+    pub(super) registry_requests: IntCounterVec,
+    pub(super) published: IntCounterVec,
 }
 
 impl SurfaceInstruments {
@@ -320,6 +322,17 @@ impl SurfaceInstruments {
                 "gristmill_commands_waiting",
                 NONE,
                 "Senders of commands that wait for an answer now",
+            ),
+            registry_requests: made.counters(
+                "gristmill_schema_registry_requests_total",
+                &["result"],
+                "Requests to the schema registry, by result: ok or error",
+            ),
+            published: made.counters(
+                "kafka_events_published_total",
+                &["topic", "service"],
+                "Events published, by topic, and by plugin or host; only with \
+                 `telemetry.events_published`",
             ),
         }
     }

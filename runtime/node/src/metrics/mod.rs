@@ -224,6 +224,17 @@ impl Metrics {
         }
     }
 
+    /// Events were published to a topic by a plugin, or over HTTP by a host.
+    pub(crate) fn published(&self, topic: &str, service: &str, count: u64) {
+        self.surface.published.with_label_values(&[topic, service]).inc_by(count);
+    }
+
+    /// The schema registry was asked, and had an answer or not.
+    pub(crate) fn registry_asked(&self, is_answered: bool) {
+        let result = if is_answered { "ok" } else { "error" };
+        self.surface.registry_requests.with_label_values(&[result]).inc();
+    }
+
     /// Sets how many senders of commands wait.
     pub(crate) fn set_commands_waiting(&self, senders: u32) {
         self.surface.commands_waiting.with_label_values::<&str>(&[]).set(i64::from(senders));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 use gristmill_config::{
     Broker, Clock, Glob, HostConfig, HttpHost, HttpOrigin as GrantedOrigin, Manifest, Problem,
-    Source as Document, SubscriptionConfig,
+    Problems, Source as Document, SubscriptionConfig, TopicSelector,
 };
 use gristmill_engine::{PartitionId, SubscriptionId, TopicId, Version};
 use gristmill_plugin_host::{
@@ -16,9 +16,10 @@ use gristmill_plugin_host::{
 use gristmill_store::Scope;
 
 use super::ledger::Files;
+use super::local::Expected;
 use super::refused::Refused;
 use super::sources;
-use crate::binding::{Binding, Role, Source};
+use crate::binding::{Binding, Destination, Role, Source};
 use crate::broker::{self, changelog_name};
 use crate::envelope::EnvelopeRules;
 use crate::shared::Shared;
@@ -32,10 +33,7 @@ pub(super) struct Candidate {
 
 /// Checks and compiles a version. Takes as long as compilation does.
 pub(super) fn candidate(shared: &Shared, stem: &str, files: &Files) -> Result<Candidate, Refused> {
-    let name = shared.config.plugins_dir.join(format!("{stem}.toml"));
-    let document = Document { name: &name.to_string_lossy(), text: &files.manifest };
-    let env = |name: &str| std::env::var(name).ok();
-    let manifest = gristmill_config::manifest(&document, &env, &shared.config.ceilings)
+    let manifest = manifest(shared, stem, files)
         .map_err(|problems| Refused::for_files(problems.to_string()))?;
     for warning in &manifest.warnings {
         tracing::warn!(plugin = stem, %warning, "manifest");
@@ -47,6 +45,24 @@ pub(super) fn candidate(shared: &Shared, stem: &str, files: &Files) -> Result<Ca
     Ok(Candidate { manifest, plugin })
 }
 
+/// Subscriptions of local topics that a manifest has; none where it cannot be read.
+pub(super) fn local_subscriptions(shared: &Shared, stem: &str, files: &Files) -> Expected {
+    let subscriptions =
+        manifest(shared, stem, files).map_or_else(|_| Vec::new(), |it| it.subscriptions);
+    let local = subscriptions.into_iter().filter(|subscription| subscription.local);
+    let named = |topics: &[TopicSelector]| -> Vec<String> {
+        topics.iter().filter_map(TopicSelector::name).map(str::to_owned).collect()
+    };
+    local.map(|subscription| (subscription.name, named(&subscription.topics))).collect()
+}
+
+fn manifest(shared: &Shared, stem: &str, files: &Files) -> Result<Manifest, Problems> {
+    let name = shared.config.plugins_dir.join(format!("{stem}.toml"));
+    let document = Document { name: &name.to_string_lossy(), text: &files.manifest };
+    let env = |name: &str| std::env::var(name).ok();
+    gristmill_config::manifest(&document, &env, &shared.config.ceilings)
+}
+
 /// A subscription's name is its state's name: two plugins must not share one.
 pub(super) fn check_names(
     shared: &Shared,
@@ -56,6 +72,14 @@ pub(super) fn check_names(
     let board = shared.board.read();
     for subscription in &candidate.manifest.subscriptions {
         let other = board.subscriptions.get(&subscription.name);
+        if other.is_some_and(|status| status.binding.config.local != subscription.local) {
+            return Err(Refused::for_files(format!(
+                "[E0125] {stem}.toml:{}: subscription {:?} cannot change between local and other \
+                 topics while the host runs\n  give it another name, or restart the host",
+                subscription.place().line,
+                subscription.name,
+            )));
+        }
         if let Some(other) = other.filter(|status| status.plugin != stem) {
             let name = &subscription.name;
             let theirs = &other.plugin;
@@ -84,18 +108,19 @@ pub(super) fn bind(
         let (code, hint) = (error.code(), error.hint());
         Refused::for_files(format!("[{code}] {}\nhint: {hint}", crate::error::chain(&error)))
     })?;
-    let mut sources = sources::find(shared, &candidate.manifest.file, config)?;
+    check_schemas(shared, &candidate.manifest.file, config)?;
+    let Bound { sources, changelog, fallback } = if config.local {
+        Bound::default()
+    } else {
+        bind_topics(shared, &candidate.manifest.file, config, subscription)?
+    };
     make_granted(shared, config)?;
-    check_spread(shared, config, subscription)?;
-    let forwarded = sources::repartition(shared, config, &sources)?;
-    sources.extend(forwarded);
-    let partitions = sources.iter().map(|source| source.partitions).max().unwrap_or(1);
-    let changelog = changelog(shared, config, partitions)?;
-    check_equal(&candidate.manifest.file, config, &sources)?;
-    sources.push(sources::redrive(shared, config, partitions)?);
-    let fallback = sources::fallback(shared, config, partitions)?;
     let before = sources_before(shared, &config.name);
-    let names: Vec<ByteString> = sources.iter().map(|it| it.name.clone()).collect();
+    let names: Vec<ByteString> = if config.local {
+        config.topics.iter().map(|topic| topic.as_str().into()).collect()
+    } else {
+        sources.iter().map(|it| it.name.clone()).collect()
+    };
     let metrics = shared.metrics.subscription(&config.name, &candidate.manifest.name, &names);
     Ok(Arc::new(Binding {
         subscription,
@@ -116,6 +141,56 @@ pub(super) fn bind(
     }))
 }
 
+/// Events whose schema never was here would only wait, and what else is to be done with them.
+fn check_schemas(shared: &Shared, file: &str, config: &SubscriptionConfig) -> Result<(), Refused> {
+    let reads = |topics: &Glob| {
+        let named = config.topics.iter().filter_map(TopicSelector::name);
+        named.into_iter().any(|name| topics.matches(name))
+    };
+    let emits = |topics: &Glob| {
+        let granted = config.grants.emit.iter();
+        granted.into_iter().any(|grant| topics.matches(grant.as_str()))
+    };
+    match shared.schemas.away(|topics| reads(topics) || emits(topics)) {
+        None => Ok(()),
+        Some(away) => {
+            let (code, reason) = (away.code, away.reason);
+            Err(Refused::for_topics(format!(
+                "{file}: [{code}] subscription {:?} needs what is not here: {reason}\n  \
+                 it runs as soon as it is",
+                config.name
+            )))
+        }
+    }
+}
+
+/// The topics of a subscription; none where they are local.
+#[derive(Default)]
+struct Bound {
+    sources: Vec<Source>,
+    changelog: Option<ByteString>,
+    fallback: Option<Destination>,
+}
+
+/// Resolves the topics of a subscription, and makes those that are its own.
+fn bind_topics(
+    shared: &Shared,
+    file: &str,
+    config: &SubscriptionConfig,
+    subscription: SubscriptionId,
+) -> Result<Bound, Refused> {
+    let mut sources = sources::find(shared, file, config)?;
+    check_spread(shared, config, subscription)?;
+    let forwarded = sources::repartition(shared, config, &sources)?;
+    sources.extend(forwarded);
+    let partitions = sources.iter().map(|source| source.partitions).max().unwrap_or(1);
+    let changelog = changelog(shared, config, partitions)?;
+    check_equal(file, config, &sources)?;
+    sources.push(sources::redrive(shared, config, partitions)?);
+    let fallback = sources::fallback(shared, config, partitions)?;
+    Ok(Bound { sources, changelog, fallback })
+}
+
 /// Topics that the subscription is bound to now, with the partitions they had then.
 fn sources_before(shared: &Shared, subscription: &str) -> Vec<(TopicId, u32)> {
     let board = shared.board.read();
@@ -128,7 +203,7 @@ fn make_granted(shared: &Shared, config: &SubscriptionConfig) -> Result<(), brok
     let settings = &shared.config.topics;
     let names = config.grants.emit.iter().map(Glob::as_str).filter(|name| !name.contains('*'));
     for name in names.filter(|_| settings.create_on_publish) {
-        if !name.starts_with(topics::INTERNAL) {
+        if !name.starts_with(topics::INTERNAL) && !settings.is_local(name) {
             topics::ensure(shared, topics::spec(name, settings.settings(name)))?;
         }
     }

@@ -3,6 +3,7 @@
 
 mod adopt;
 mod ledger;
+mod local;
 mod refused;
 mod scan;
 mod sources;
@@ -11,6 +12,7 @@ mod supervisor;
 mod watch;
 
 pub(crate) use ledger::Ledgers;
+pub(crate) use local::{LocalHandler, LocalTopics};
 pub(crate) use status::{Board, PluginStatus, SubscriptionStatus};
 pub(crate) use supervisor::{Inbox, Operation, Refusal, Supervisor};
 pub(crate) use watch::{Change, Watch};

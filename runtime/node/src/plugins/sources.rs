@@ -49,7 +49,8 @@ pub(super) fn find(
 fn matching(shared: &Shared, config: &SubscriptionConfig, selector: &TopicSelector) -> Vec<Topic> {
     let is_read = |topic: &Topic| {
         let name = &*topic.name;
-        !name.starts_with(topics::INTERNAL) && selector.selects(name) && config.reads(name)
+        let is_kept = !name.starts_with(topics::INTERNAL) && !shared.config.topics.is_local(name);
+        is_kept && selector.selects(name) && config.reads(name)
     };
     let mut found = shared.broker.topics();
     found.retain(is_read);

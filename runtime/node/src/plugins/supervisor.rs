@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::adopt;
 use super::ledger::{self, Files, Ledger, Ledgers};
+use super::local::{Expected, LocalTopics};
 use super::refused::Refused;
 use super::sources;
 use super::status::{PluginStatus, SubscriptionStatus, VersionStatus};
@@ -72,6 +73,9 @@ pub(crate) enum Refusal {
         /// What there is.
         known: Vec<String>,
     },
+    /// It is a topic where only handlers publish and read.
+    #[error("topic {0:?} is local")]
+    Local(String),
     /// It cannot be done now.
     #[error("{0}")]
     Impossible(String),
@@ -93,6 +97,10 @@ pub(crate) struct Supervisor {
     refused: BTreeMap<String, Files>,
     /// Memberships in consumer groups, where topics live in a cluster.
     groups: Option<Arc<Groups>>,
+    /// Subscriptions of local topics in files that are not in use, by plugin.
+    expected: BTreeMap<String, Expected>,
+    /// What the workers know of local topics.
+    local: Arc<LocalTopics>,
 }
 
 impl Supervisor {
@@ -115,6 +123,8 @@ impl Supervisor {
             versions: 0,
             refused: BTreeMap::new(),
             groups: None,
+            expected: BTreeMap::new(),
+            local: Arc::default(),
         }
     }
 
@@ -138,6 +148,7 @@ impl Supervisor {
                 Inbox::TopicsChanged => self.topics_changed(),
                 Inbox::Paused(subscription, by) => self.paused_by(subscription, by),
             }
+            self.tell_local();
         }
     }
 
@@ -151,6 +162,7 @@ impl Supervisor {
             }
             Change::Gone(stem) => {
                 tracing::info!(plugin = stem, "plugin files removed; its subscriptions pause");
+                self.expected.remove(&stem);
                 self.pause_all(&stem);
                 self.shared.board.write(|board| {
                     if let Some(plugin) = board.plugins.get_mut(&stem) {
@@ -168,6 +180,8 @@ impl Supervisor {
 
     /// New files are there: they run, unless a rollback set exactly these aside.
     fn arrived(&mut self, stem: String, files: Files) {
+        let expected = adopt::local_subscriptions(&self.shared, &stem, &files);
+        self.expected.insert(stem.clone(), expected);
         let mut ledger = match self.ledgers.read(&stem) {
             Ok(ledger) => ledger,
             Err(error) => return self.refuse(&stem, crate::error::chain(&error)),
@@ -216,7 +230,10 @@ impl Supervisor {
         }
         self.loading.retain(|_, under_way| *under_way > 0);
         match &outcome {
-            Ok(_) => drop(self.refused.remove(&stem)),
+            Ok(_) => {
+                self.refused.remove(&stem);
+                self.expected.remove(&stem);
+            }
             Err(refused) => {
                 self.refuse(&stem, refused.to_string());
                 self.fall_back(&stem, &files);
@@ -320,6 +337,9 @@ impl Supervisor {
             };
             board.subscriptions.insert(name, status).and_then(|before| before.paused)
         });
+        if binding.config.local {
+            return;
+        }
         let id = binding.subscription;
         self.tell(|| Command::Bind(Arc::clone(binding), paused.is_some()));
         self.join(binding);
@@ -363,7 +383,7 @@ impl Supervisor {
                     status.paused = Some(why);
                 }
             });
-            self.tell(|| Command::Pause(id));
+            self.tell_of(&name, || Command::Pause(id));
         }
     }
 
@@ -448,7 +468,7 @@ impl Supervisor {
             }
         });
         tracing::info!(subscription = name, is_paused, "an operator changed a subscription");
-        self.tell(|| if is_paused { Command::Pause(id) } else { Command::Resume(id) });
+        self.tell_of(name, || if is_paused { Command::Pause(id) } else { Command::Resume(id) });
         Ok(())
     }
 
@@ -528,6 +548,31 @@ impl Supervisor {
     fn note_start(&mut self) {
         if self.has_looked && self.loading.is_empty() {
             self.shared.board.write(|board| board.has_started = true);
+        }
+    }
+
+    /// Tells the engines of a subscription; they know none of local topics.
+    fn tell_of(&self, name: &str, command: impl Fn() -> Command) {
+        let board = self.shared.board.read();
+        let is_local = board.subscriptions.get(name).is_some_and(|it| it.binding.config.local);
+        drop(board);
+        if !is_local {
+            self.tell(command);
+        }
+    }
+
+    /// Tells the workers who handles local topics, when that has changed.
+    fn tell_local(&mut self) {
+        if self.shared.config.topics.local().next().is_none() {
+            return;
+        }
+        let board = self.shared.board.read();
+        let local = LocalTopics::new(self.has_looked, &board, &self.expected);
+        drop(board);
+        if local != *self.local {
+            self.local = Arc::new(local);
+            let local = Arc::clone(&self.local);
+            self.tell(|| Command::Local(Arc::clone(&local)));
         }
     }
 

@@ -24,10 +24,8 @@ impl Worker {
     /// it, one with other topics has the partitions given back first.
     pub(super) fn bind(&mut self, binding: Arc<Binding>, is_paused: bool) -> Result<(), Error> {
         let (subscription, version) = (binding.subscription, binding.version);
-        let runner = Runner::new(&self.shared.plugins, &binding.plugin, binding.runner.clone())?;
-        let meter = Rc::new(binding.metrics.meter());
-        let bound = Bound { binding: Arc::clone(&binding), runner, meter: Rc::clone(&meter) };
-        self.meters.entry(subscription).or_insert(meter);
+        let bound = self.bound(&binding)?;
+        self.meters.entry(subscription).or_insert_with(|| Rc::clone(&bound.meter));
         self.versions.insert((subscription, version), bound);
         let policy = self.policy_of(&binding);
         let Some(current) = self.current.get(&subscription).map(Arc::clone) else {
@@ -46,6 +44,13 @@ impl Worker {
             self.rebind(binding)?;
         }
         Ok(())
+    }
+
+    /// A version as this worker runs it.
+    pub(super) fn bound(&self, binding: &Arc<Binding>) -> Result<Bound, Error> {
+        let runner = Runner::new(&self.shared.plugins, &binding.plugin, binding.runner.clone())?;
+        let meter = Rc::new(binding.metrics.meter());
+        Ok(Bound { binding: Arc::clone(binding), runner, meter })
     }
 
     /// The policy of a subscription on this worker: its part of what the host may do.

@@ -13,15 +13,18 @@ use gristmill_engine::{
     AttemptId, Bytes as Size, EventRef, FailureClass, Input, Instant, KeyHash, Outcome,
     PartitionId, SubscriptionId, TimerChange, Version,
 };
-use gristmill_plugin_host::{Effects, Emission, Failure, Finished, StateChange, TimerRequest};
+use gristmill_plugin_host::{Effects, Emission, Failure, Handled, StateChange, TimerRequest};
 use gristmill_store::{Parked, Scope, Topic};
+use uuid::Uuid;
 
+use super::local::{self, Causer, LocalRun, Ran};
 use super::ownership::Refused;
 use super::part::{Content, Held, Slot};
 use super::world::AttemptWorld;
 use super::{Map, Worker, request};
 use crate::Error;
 use crate::binding::Binding;
+use crate::schemas::{Broken, Judged, Published};
 
 /// One call the engine asked for.
 #[derive(Debug, Clone, Copy)]
@@ -44,10 +47,10 @@ pub(super) struct Attempt {
 }
 
 /// The end of an attempt, or nothing where it was cancelled.
-pub(super) type Ended = Option<(Attempt, Finished)>;
+pub(super) type Ended = Option<(Attempt, Ran)>;
 
 /// The call of a plugin.
-type Call = Pin<Box<dyn Future<Output = Finished>>>;
+type Call = Pin<Box<dyn Future<Output = Ran>>>;
 
 /// Attempts that end in one round before the worker looks at its commands again: about two
 /// milliseconds of them.
@@ -69,11 +72,31 @@ type Waiting = Pin<Box<dyn Future<Output = Ended>>>;
 
 /// Effects of an attempt, waiting for the engine to stage them.
 pub(super) struct Succeeded {
-    pub(super) emissions: Vec<(Emission, Topic)>,
+    pub(super) emissions: Vec<Outgoing>,
+    /// What handlers of local topics did with it.
+    pub(super) local: Vec<LocalDone>,
+    /// Theirs too.
     pub(super) state: Vec<StateChange>,
     pub(super) timers: Vec<TimerRequest>,
     /// The version that made them.
     pub(super) binding: Arc<Binding>,
+}
+
+/// An emission, and the topic it goes to.
+pub(super) struct Outgoing {
+    /// Its number among those of its handler, local ones included.
+    pub(super) index: u32,
+    pub(super) emission: Emission,
+    pub(super) topic: Topic,
+}
+
+/// What a handler did with an event of a local topic.
+pub(super) struct LocalDone {
+    pub(super) binding: Arc<Binding>,
+    /// The event's id.
+    pub(super) id: Uuid,
+    pub(super) handled: Handled,
+    pub(super) emissions: Vec<Outgoing>,
 }
 
 impl Attempts {
@@ -108,9 +131,7 @@ impl Attempts {
         poll_fn(|context| {
             while let Some((attempt, mut call)) = self.fresh.pop_front() {
                 match call.as_mut().poll(context) {
-                    Poll::Ready(finished) => {
-                        return Poll::Ready(Some(Some((attempt, finished))));
-                    }
+                    Poll::Ready(ran) => return Poll::Ready(Some(Some((attempt, ran)))),
                     Poll::Pending => self.wait(attempt, call),
                 }
             }
@@ -124,7 +145,7 @@ impl Attempts {
         self.handles.insert(attempt.invocation.attempt, handle);
         self.waiting.push(Box::pin(async move {
             match Abortable::new(call, registration).await {
-                Ok(finished) => Some((attempt, finished)),
+                Ok(ran) => Some((attempt, ran)),
                 Err(Aborted) => None,
             }
         }));
@@ -155,12 +176,12 @@ impl Worker {
 
     /// Tells the engine how an attempt ended, and keeps its effects until they are staged.
     pub(super) fn finish(&mut self, ended: Ended) -> Result<(), Error> {
-        let Some((Attempt { invocation, binding }, finished)) = ended else { return Ok(()) };
+        let Some((Attempt { invocation, binding }, ran)) = ended else { return Ok(()) };
         let attempt = invocation.attempt;
         self.attempts.handles.remove(&attempt);
-        self.measure(&invocation, &finished);
-        let outcome = match finished.result {
-            Ok(effects) => self.succeed(&invocation, binding, effects),
+        self.measure(&invocation, &ran.finished);
+        let outcome = match ran.finished.result {
+            Ok(effects) => self.succeed(&invocation, binding, (effects, ran.local)),
             Err(failure) => self.fail(&invocation, failure),
         };
         self.feed(Input::Finished { attempt, outcome })
@@ -170,7 +191,7 @@ impl Worker {
         &mut self,
         invocation: &Invocation,
         binding: Arc<Binding>,
-        effects: Effects,
+        (effects, runs): (Effects, Vec<LocalRun>),
     ) -> Outcome {
         let place = (invocation.subscription, invocation.partition);
         let slot = self.parts.get(&place).and_then(|part| part.slots.get(&invocation.event));
@@ -179,23 +200,23 @@ impl Worker {
             let failure = refused(reason);
             return self.fail(invocation, failure);
         }
-        let mut emissions = Vec::with_capacity(effects.emissions.len());
-        for emission in effects.emissions {
-            // Checked when it was emitted; deleted since, it is no topic any more.
-            let Some(topic) = self.shared.broker.topic(&emission.topic) else {
-                return self.fail(invocation, undeliverable(&emission.topic));
+        let Effects { emissions, mut state, timers, mut bytes } = effects;
+        let emissions = match self.outgoing(emissions) {
+            Ok(emissions) => emissions,
+            Err(failure) => return self.fail(invocation, failure),
+        };
+        let mut local = Vec::with_capacity(runs.len());
+        for LocalRun { binding, id, handled, effects } in runs {
+            let emissions = match self.outgoing(effects.emissions) {
+                Ok(emissions) => emissions,
+                Err(failure) => return self.fail(invocation, failure),
             };
-            if self.shared.broker.is_denied(&emission.topic) {
-                return self.fail(invocation, denied(&emission.topic));
-            }
-            let size = emission.payload.len();
-            if let Some(limit) = self.shared.broker.exceeded_limit(&emission.topic, size) {
-                return self.fail(invocation, too_large(&emission.topic, size, limit));
-            }
-            emissions.push((emission, topic));
+            state.extend(effects.state);
+            bytes = bytes.saturating_add(effects.bytes);
+            local.push(LocalDone { binding, id, handled, emissions });
         }
         let hasher = &self.shared.hasher;
-        let changes = effects.timers.iter().map(|request| match request {
+        let changes = timers.iter().map(|request| match request {
             TimerRequest::Set { name, due_ms, .. } => {
                 TimerChange::Set { timer: hasher.timer(&key, name), due: Instant(*due_ms) }
             }
@@ -203,11 +224,56 @@ impl Worker {
                 TimerChange::Cancel { timer: hasher.timer(&key, name) }
             }
         });
-        let outcome = Outcome::Succeeded { timers: changes.collect(), size: Size(effects.bytes) };
-        let (state, timers) = (effects.state, effects.timers);
-        let succeeded = Succeeded { emissions, state, timers, binding };
+        let outcome = Outcome::Succeeded { timers: changes.collect(), size: Size(bytes) };
+        let succeeded = Succeeded { emissions, local, state, timers, binding };
         self.attempts.succeeded.insert(invocation.attempt, succeeded);
         outcome
+    }
+
+    /// Emissions with their topics; those to local topics were handled already.
+    fn outgoing(&self, emissions: Vec<Emission>) -> Result<Vec<Outgoing>, Failure> {
+        let broker = &self.shared.broker;
+        let mut outgoing = Vec::with_capacity(emissions.len());
+        for (index, emission) in (0_u32..).zip(emissions) {
+            let name = &emission.topic;
+            if self.locals.is_some() && self.shared.config.topics.is_local(name) {
+                continue;
+            }
+            // Checked when it was emitted; deleted since, it is no topic any more.
+            let topic = broker.topic(name).ok_or_else(|| undeliverable(name))?;
+            if broker.is_denied(name) {
+                return Err(denied(name));
+            }
+            let size = emission.payload.len();
+            if let Some(limit) = broker.exceeded_limit(name, size) {
+                return Err(too_large(name, size, limit));
+            }
+            let emission = self.encoded(emission)?;
+            outgoing.push(Outgoing { index, emission, topic });
+        }
+        Ok(outgoing)
+    }
+
+    /// An emission as the schema of its topic has it written. It was judged when it was emitted.
+    fn encoded(&self, emission: Emission) -> Result<Emission, Failure> {
+        let judged = Judged {
+            topic: &emission.topic,
+            kind: &emission.kind,
+            version: emission.version.as_deref(),
+            payload: &emission.payload,
+        };
+        match self.shared.schemas.publish(judged, emission.content_type.as_deref()) {
+            Ok(None) => Ok(emission),
+            Ok(Some(Published { payload, media })) => {
+                let content_type = media.map(str::to_owned).or(emission.content_type);
+                Ok(Emission { payload, content_type, ..emission })
+            }
+            Err(Broken::Away(it)) => Err(request::away(it)),
+            Err(Broken::Invalid(it)) => {
+                let text = it.to_string();
+                Err(refused(&Refused { code: it.code, text }))
+            }
+        }
     }
 
     fn fail(&mut self, invocation: &Invocation, failure: Failure) -> Outcome {
@@ -237,8 +303,12 @@ impl Worker {
             let part = part.ok_or_else(|| lost("its partition is not assigned"))?;
             let slot = part.slots.get_mut(&invocation.event);
             let slot = slot.ok_or_else(|| lost("its bytes are gone"))?;
-            let request =
-                request::request(&bound.binding, invocation.partition.0, slot, invocation.number)?;
+            let request = request::request(
+                (&self.shared.schemas, &bound.binding),
+                invocation.partition.0,
+                slot,
+                invocation.number,
+            )?;
             let now = self.shared.clock.now();
             Self::measure_wait(&bound.meter, &slot.content, slot.since, now);
             let world = AttemptWorld {
@@ -251,12 +321,21 @@ impl Worker {
                 now,
                 timers,
             };
-            Ok(Arc::clone(&bound.runner).call(request, Box::new(world)))
+            let content = slot.content.clone();
+            Ok(match &self.locals {
+                None => Box::pin(local::alone(&bound, request, world)) as Call,
+                Some(locals) => {
+                    let locals = locals.subscribe();
+                    let causer =
+                        Causer { world: world.clone(), request: request.clone(), content, locals };
+                    Box::pin(causer.run(&bound, world))
+                }
+            })
         });
         match call {
             Ok(call) => {
                 let attempt = Attempt { invocation, binding: bound.binding };
-                self.attempts.fresh.push_back((attempt, Box::pin(call)));
+                self.attempts.fresh.push_back((attempt, call));
             }
             Err(failure) => {
                 let outcome = self.fail(&invocation, failure);

@@ -16,6 +16,7 @@ use super::{Worker, attempts, request};
 use crate::Error;
 use crate::binding::{Binding, Role, Source};
 use crate::envelope::{self, Hasher128};
+use crate::schemas::{Broken, Schemas};
 
 /// Events read from one topic partition in one turn: few enough that finished attempts and
 /// commits are not kept waiting, enough that a read's fixed cost does not show.
@@ -27,12 +28,12 @@ const READ_BYTES_MAX: Size = Size::mib(1);
 pub(super) type CursorId = (SubscriptionId, PartitionId, TopicId);
 
 /// What the engine may know of a record.
-struct Look {
+pub(super) struct Look {
     id: Option<IdHash>,
     verdict: Verdict,
-    failure: Option<Failure>,
+    pub(super) failure: Option<Failure>,
     /// As its handler is given it.
-    handled: Option<Handled>,
+    pub(super) handled: Option<Handled>,
 }
 
 impl Worker {
@@ -153,8 +154,11 @@ impl Worker {
         }
         let held = Held::new(&source.name, position, stored);
         let is_forwarded = source.role == Role::Given && binding.forwards_to().is_some();
-        let mut look =
-            if is_forwarded { forward() } else { look(binding, &self.shared.hasher, &held) };
+        let mut look = if is_forwarded {
+            forward()
+        } else {
+            look(binding, (&self.shared.schemas, &self.shared.hasher), &held)
+        };
         if is_forwarded || binding.fallback.is_some() {
             let (place, event) = ((subscription, position.partition), EventRef::Record(position));
             // What was refused where it was passed on to would be again.
@@ -206,7 +210,11 @@ fn forward() -> Look {
 }
 
 /// Reads the envelope: who the event is, whether the filter wants it, and all a handler is given.
-fn look(binding: &Binding, hasher: &Hasher128, held: &Held) -> Look {
+pub(super) fn look(
+    binding: &Binding,
+    (schemas, hasher): (&Schemas, &Hasher128),
+    held: &Held,
+) -> Look {
     if held.origin.timer.is_some() {
         // A redriven timer is no event of a topic: it has no envelope and no id.
         return Look { id: None, verdict: Verdict::Accepted, failure: None, handled: None };
@@ -225,6 +233,17 @@ fn look(binding: &Binding, hasher: &Hasher128, held: &Held) -> Look {
     if !binding.config.filter.accepts(&identity.kind, version, header) {
         return Look { id, verdict: Verdict::Filtered, failure: None, handled: None };
     }
-    let handled = Some(request::event(held, decoded));
-    Look { id, verdict: Verdict::Accepted, failure: None, handled }
+    match request::judged(schemas, held, decoded) {
+        Ok(handled) => {
+            Look { id, verdict: Verdict::Accepted, failure: None, handled: Some(handled) }
+        }
+        Err(Broken::Invalid(invalid)) => {
+            let failure = Some(request::invalid(&invalid));
+            Look { id, verdict: Verdict::Invalid, failure, handled: None }
+        }
+        // It is read again when it is attempted, and waits if its schema is still not here.
+        Err(Broken::Away(_)) => {
+            Look { id, verdict: Verdict::Accepted, failure: None, handled: None }
+        }
+    }
 }

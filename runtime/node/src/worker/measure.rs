@@ -43,6 +43,11 @@ impl Tally {
         self.store = self.store.saturating_add(began.elapsed());
     }
 
+    /// An event of a local topic was handled, with what caused it.
+    pub(super) fn handled(&mut self, subscription: SubscriptionId, timestamp: Instant) {
+        self.filling.push(Settled { subscription, outcome: Outcome::Committed, timestamp });
+    }
+
     /// What was counted belongs to `checkpoint`; what follows belongs to the next.
     pub(super) fn close(&mut self, checkpoint: CheckpointId) {
         self.committing.push_back((checkpoint, Moment::now(), std::mem::take(&mut self.filling)));

@@ -7,6 +7,7 @@ mod backlog;
 mod dead_letter;
 mod fetch;
 mod filling;
+mod local;
 mod measure;
 mod overlay;
 mod ownership;
@@ -31,7 +32,7 @@ use gristmill_engine::{
 };
 use gristmill_kafka::Committer;
 use gristmill_plugin_host::Runner;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::ownership::Told;
 pub(crate) use self::rehearsal::rehearsal;
@@ -39,6 +40,7 @@ pub(crate) use self::rehearsal::rehearsal;
 use self::attempts::{Attempts, Invocation};
 use self::fetch::CursorId;
 use self::filling::Filling;
+use self::local::Locals;
 use self::measure::Tally;
 use self::ownership::{Ask, Ownership};
 use self::part::Part;
@@ -46,6 +48,7 @@ use crate::Error;
 use crate::binding::Binding;
 use crate::envelope::time::Stamp;
 use crate::metrics::Meter;
+use crate::plugins::LocalTopics;
 use crate::shared::Shared;
 
 /// What a worker is told from outside. Answers go through the channels inside.
@@ -66,6 +69,8 @@ pub(crate) enum Command {
     Told(Told),
     /// Storage is short, or has room again.
     StorageLow(bool),
+    /// Who handles local topics now.
+    Local(Arc<LocalTopics>),
     /// What the engine holds for a subscription, for metrics.
     Figures(SubscriptionId, oneshot::Sender<Figures>),
     /// The host stops.
@@ -97,6 +102,8 @@ pub(crate) struct Worker {
     /// Cursors that may have something to read.
     readable: BTreeSet<CursorId>,
     attempts: Attempts,
+    /// Handlers of local topics; none where no topic is.
+    locals: Option<watch::Sender<Rc<Locals>>>,
     filling: Filling,
     /// What is held where topics live in a cluster.
     kafka: Option<Ownership>,
@@ -130,6 +137,8 @@ impl Worker {
         channel: (mpsc::UnboundedSender<Command>, mpsc::UnboundedReceiver<Command>),
     ) -> Self {
         let seed = shared.seed ^ u64::from(index);
+        let has_local = shared.config.topics.local().next().is_some();
+        let locals = has_local.then(watch::Sender::default);
         Self {
             index,
             workers,
@@ -146,6 +155,7 @@ impl Worker {
             backlogs: BTreeMap::new(),
             watches: 0,
             attempts: Attempts::default(),
+            locals,
             filling: Filling::default(),
             kafka: None,
             tally: Tally::default(),
@@ -240,6 +250,7 @@ impl Worker {
                 self.tell_meters();
                 self.feed(Input::Committed { checkpoint })
             }
+            Command::Local(topics) => self.take_locals(&topics),
             Command::Told(told) => self.hear(told),
             Command::StorageLow(is_low) => self.feed(Input::StorageLow(is_low)),
             Command::Figures(subscription, answer) => {

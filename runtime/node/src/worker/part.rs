@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use bytestring::ByteString;
 use gristmill_engine::{
-    Assignment, Bytes as Size, Cursor, EventRef, Generation, Instant, Offset, Position, TopicId,
-    Version,
+    Assignment, Bytes as Size, Cursor, EventRef, Generation, Instant, Offset, PartitionId,
+    Position, TopicId, Version,
 };
 use gristmill_kafka::Reading;
 use gristmill_plugin_host::{Failure, Handled};
@@ -167,6 +167,15 @@ impl Held {
             timer: None,
         });
         Self { read_at, origin, stored, wrapped }
+    }
+
+    /// An event of a local topic, caused by one of that place.
+    pub(super) fn local(topic: &str, caused_by: &OriginBuf, stored: Stored) -> Self {
+        let origin = OriginBuf { topic: topic.into(), timer: None, ..caused_by.clone() };
+        let (partition, offset) = (PartitionId(origin.partition), Offset(origin.offset));
+        // It is in no topic of the broker, and is never parked.
+        let read_at = Position { topic: TopicId(0), partition, offset };
+        Self { read_at, origin, stored, wrapped: None }
     }
 
     /// The record as the envelope's reader sees it.

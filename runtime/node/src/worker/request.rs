@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::part::{Content, Held, Slot};
 use crate::binding::Binding;
 use crate::envelope::{self, Decoded, Invalid, OriginBuf, Slices, TimerOrigin};
+use crate::schemas::{Away, Broken, Judged, Schemas};
 
 /// What a timer carries from the event that set it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +58,7 @@ impl TimerContext {
 ///
 /// The failure of class `invalid`, when the envelope does not hold.
 pub(super) fn request(
-    binding: &Binding,
+    (schemas, binding): (&Schemas, &Binding),
     partition: u32,
     slot: &mut Slot,
     number: u32,
@@ -65,7 +66,7 @@ pub(super) fn request(
     let handled = match &slot.handled {
         Some((version, handled)) if *version == binding.version => handled.clone(),
         _ => {
-            let handled = handled(binding, partition, &slot.content)?;
+            let handled = handled((schemas, binding), partition, &slot.content)?;
             slot.handled = Some((binding.version, handled.clone()));
             handled
         }
@@ -74,7 +75,11 @@ pub(super) fn request(
     Ok(Request { handled, attempt: number, previous_error })
 }
 
-fn handled(binding: &Binding, partition: u32, content: &Content) -> Result<Handled, Failure> {
+fn handled(
+    (schemas, binding): (&Schemas, &Binding),
+    partition: u32,
+    content: &Content,
+) -> Result<Handled, Failure> {
     let held = match content {
         Content::Timer(timer) => {
             return Ok(Handled::Timer(Arc::new(timer_request(timer, partition))));
@@ -85,7 +90,21 @@ fn handled(binding: &Binding, partition: u32, content: &Content) -> Result<Handl
         return Ok(Handled::Timer(Arc::new(redriven_timer(held, timer))));
     }
     let decoded = envelope::decode(&binding.rules, &held.record()).map_err(|it| invalid(&it))?;
-    Ok(event(held, decoded))
+    judged(schemas, held, decoded).map_err(|broken| match broken {
+        Broken::Invalid(it) => invalid(&it),
+        Broken::Away(it) => away(it),
+    })
+}
+
+/// The failure of an event whose schema is not here.
+pub(super) fn away(Away { code, reason }: Away) -> Failure {
+    Failure {
+        class: FailureClass::Infrastructure,
+        retry_after: None,
+        reason,
+        code: Some(code.to_owned()),
+        detail: String::new(),
+    }
 }
 
 /// The failure of an event whose envelope does not hold.
@@ -99,8 +118,29 @@ pub(super) fn invalid(invalid: &Invalid) -> Failure {
     }
 }
 
-/// The event as its handler is given it.
-pub(super) fn event(held: &Held, decoded: Decoded<'_>) -> Handled {
+/// The event as its handler is given it, if its schema says nothing against that.
+pub(super) fn judged(
+    schemas: &Schemas,
+    held: &Held,
+    mut decoded: Decoded<'_>,
+) -> Result<Handled, Broken> {
+    if !decoded.is_tombstone {
+        let judged = Judged {
+            topic: &held.origin.topic,
+            kind: &decoded.identity.kind,
+            version: decoded.identity.version.as_deref(),
+            payload: &decoded.payload,
+        };
+        if let Some(json) = schemas.read(judged)? {
+            decoded.payload = json;
+            decoded.content_type = Some(Cow::Owned("application/json".to_owned()));
+        }
+    }
+    Ok(event(held, decoded))
+}
+
+/// The event as it was decoded.
+fn event(held: &Held, decoded: Decoded<'_>) -> Handled {
     let Decoded { identity, source, subject, time, correlation_id, causation_id, .. } = &decoded;
     let OriginBuf { topic, partition, offset, .. } = &held.origin;
     let slices = Slices::of(topic, &held.stored);

@@ -12,14 +12,15 @@ use gristmill_engine::{
 use gristmill_plugin_host::{Handled, StateChange, TimerRequest};
 use gristmill_store::{Append, Batch, Change, ParkedRecord, Scope, TimerRecord};
 
-use super::attempts::Succeeded;
+use super::attempts::{LocalDone, Outgoing, Succeeded};
 use super::dead_letter::Death;
 use super::filling::Cause;
 use super::overlay::StateValue;
-use super::part::{Content, stored_size};
+use super::part::{Content, Slot, stored_size};
 use super::request::TimerContext;
 use super::{Command, Worker};
 use crate::Error;
+use crate::binding::Binding;
 use crate::envelope::{self, Emitter, Hasher128};
 use crate::shared::CLOCK;
 
@@ -194,36 +195,20 @@ impl Worker {
             return Err(Error::broken("a success in a partition that is not assigned"));
         };
         let slot = part.slots.get(&event);
-        let Some((slot, (_, handled))) = slot.and_then(|it| Some((it, it.handled.as_ref()?)))
-        else {
+        let known = |slot: &Slot| Some((slot.content.clone(), slot.handled.as_ref()?.1.clone()));
+        let Some((content, handled)) = slot.and_then(known) else {
             return Err(Error::broken("a success of an event whose bytes are gone"));
         };
-        let now = self.shared.clock.now();
-        let Succeeded { state, timers, emissions, binding } = succeeded;
-        let key = slot.content.key();
-        let own_key = Some(&key).filter(|key| !key.is_empty());
-        let emitter = Emitter {
-            subscription: &binding.name,
-            source: &binding.event_source,
-            cause: origin(&slot.content),
-            event_id: handled.id(),
-            correlation_id: handled.correlation_id(),
-            trace_parent: handled.trace_parent(),
-            key: own_key,
-            time: (now, &self.stamp.text(now)),
-        };
-        if let Some(meter) = self.meters.get(&place.0) {
-            meter.emitted(emissions.len());
-        }
+        let Succeeded { state, timers, emissions, local, binding } = succeeded;
+        let key = content.key();
         let cause = Cause { place, event, is_letter: false };
-        for (index, (emission, topic)) in (0_u32..).zip(emissions) {
-            self.filling.append(cause, emitter.encode(index, emission, &topic));
-        }
+        self.publish(cause, (&content, &handled, &binding), (emissions, local));
+        let Some(part) = self.parts.get(&place) else { return Ok(()) };
         let changes = self.filling.changes(place);
         let mut overlay = part.lock_overlay();
         let scope = scope(place);
         for change in state {
-            let (name, value) = state_value(change, slot.content.event_time());
+            let (name, value) = state_value(change, content.event_time());
             overlay.write_state(checkpoint, key.clone(), name.clone(), value.clone());
             let key = key.clone();
             changes.push(match value {
@@ -234,8 +219,8 @@ impl Worker {
         let mut sequence = timer_sequence;
         for request in timers {
             let lane = (&self.shared.hasher, &key);
-            let context = || inherited(&slot.content, handled).to_bytes();
-            let (timer, record) = timer_change(lane, request, &mut sequence, context);
+            let carried = || inherited(&content, &handled).to_bytes();
+            let (timer, record) = timer_change(lane, request, &mut sequence, carried);
             overlay.write_timer(checkpoint, timer, record.clone().map(Arc::new));
             changes.push(match record {
                 Some(record) => Change::TimerSet { scope, record },
@@ -243,6 +228,37 @@ impl Worker {
             });
         }
         Ok(())
+    }
+
+    /// Stages what a handler emitted, and then what handlers of local topics did because of it.
+    fn publish(
+        &mut self,
+        cause: Cause,
+        (content, handled, binding): (&Content, &Handled, &Binding),
+        (emissions, local): (Vec<Outgoing>, Vec<LocalDone>),
+    ) {
+        let now = self.shared.clock.now();
+        let (key, text) = (content.key(), self.stamp.text(now));
+        let (key, time) = (Some(&key).filter(|key| !key.is_empty()), (now, &text));
+        let counted = self.shared.config.telemetry.events_published;
+        let mut append = |emitter: &Emitter<'_>, of: &Binding, emissions: Vec<Outgoing>| {
+            if let Some(meter) = self.meters.get(&of.subscription) {
+                meter.emitted(emissions.len());
+            }
+            for Outgoing { index, emission, topic } in emissions {
+                if counted {
+                    self.shared.metrics.published(&topic.name, &of.plugin_name, 1);
+                }
+                self.filling.append(cause, emitter.encode(index, emission, &topic));
+            }
+        };
+        let emitter = emitter(binding, (origin(content), handled), key, time);
+        append(&emitter, binding, emissions);
+        for LocalDone { binding, id, handled, emissions } in local {
+            self.tally.handled(binding.subscription, content.event_time());
+            let of = envelope::Cause::Local { event: id };
+            append(&self::emitter(&binding, (of, &handled), key, time), &binding, emissions);
+        }
     }
 
     fn park(
@@ -294,8 +310,27 @@ pub(super) fn scope((subscription, partition): Place) -> Scope {
     Scope { subscription, partition }
 }
 
+/// Emitter of a handler that was given an event or timer.
+pub(super) fn emitter<'a>(
+    binding: &'a Binding,
+    (cause, handled): (envelope::Cause<'a>, &'a Handled),
+    key: Option<&'a Bytes>,
+    time: (Instant, &'a Bytes),
+) -> Emitter<'a> {
+    Emitter {
+        subscription: &binding.name,
+        source: &binding.event_source,
+        cause,
+        event_id: handled.id(),
+        correlation_id: handled.correlation_id(),
+        trace_parent: handled.trace_parent(),
+        key,
+        time,
+    }
+}
+
 /// What tells the event's emissions from those of any other.
-fn origin(content: &Content) -> envelope::Cause<'_> {
+pub(super) fn origin(content: &Content) -> envelope::Cause<'_> {
     match content {
         Content::Timer(timer) => envelope::Cause::Timer {
             key: &timer.key,
@@ -322,7 +357,7 @@ fn origin(content: &Content) -> envelope::Cause<'_> {
 }
 
 /// A state change as name and value; its time to live counts from the event's own time.
-fn state_value(change: StateChange, event_time: Instant) -> (String, StateValue) {
+pub(super) fn state_value(change: StateChange, event_time: Instant) -> (String, StateValue) {
     match change {
         StateChange::Delete { name } => (name, None),
         StateChange::Set { name, value, ttl_ms } => {

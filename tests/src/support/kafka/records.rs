@@ -164,7 +164,8 @@ fn record(line: &str) -> Result<(String, Stored)> {
     let key = Some(field()?).filter(|key| *key != "null").map(str::to_owned);
     let value = field()?;
     let payload = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.into()));
-    Ok((topic, Stored { partition, offset, timestamp_ms, key, headers, payload }))
+    let payload_base64 = None;
+    Ok((topic, Stored { partition, offset, timestamp_ms, key, headers, payload, payload_base64 }))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tower::ServiceExt;
 
 use super::{World, request};
+use crate::http::{Server, answer};
 
 /// Longest wait for anything; only reached by a failing test.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -186,7 +187,8 @@ async fn a_stopping_host_says_goodbye_and_the_server_ends() {
     let world = World::new("");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(super::super::serve(listener, world.host.clone(), world.stopping()));
+    let server = Server::start(listener);
+    answer(&server, world.host.clone());
     let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
     let ask = "GET /topics/orders/events HTTP/1.1\r\nhost: x\r\n\r\n";
     tokio::io::AsyncWriteExt::write_all(&mut socket, ask.as_bytes()).await.unwrap();
@@ -197,9 +199,9 @@ async fn a_stopping_host_says_goodbye_and_the_server_ends() {
         let count = count.await.expect("the stream opens in time").unwrap();
         read.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
     }
-    world.stop.send_replace(true);
+    let closed = tokio::spawn(server.closed());
     let end = tokio::io::AsyncReadExt::read_to_string(&mut socket, &mut read);
     timeout(PATIENCE, end).await.expect("the stream ends in time").unwrap();
     assert!(read.contains(": the host is stopping\n\n"), "{read}");
-    timeout(PATIENCE, server).await.expect("the server ends in time").unwrap().unwrap();
+    timeout(PATIENCE, closed).await.expect("the server ends in time").unwrap().unwrap();
 }

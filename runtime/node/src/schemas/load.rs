@@ -1,0 +1,122 @@
+//! Reads the schemas that files hold, and says what is wrong with them: by themselves, and with
+//! each other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gristmill_config::{
+    Compatibility as Wanted, HostConfig, Problem, Problems, RegistryConfig, SchemaConfig,
+    SchemaSource, Severity,
+};
+use gristmill_schema::{Compatibility, Kind, Registry, RegistrySettings, Schema};
+
+use super::known::Known;
+use super::{Rule, Schemas, Source};
+
+/// Code of a file that holds no schema.
+const NO_SCHEMA: &str = "E0126";
+/// Code of a schema that cannot follow the one before it.
+const MISFIT: &str = "E0127";
+
+/// The schemas of a host, as far as files hold them.
+///
+/// # Errors
+///
+/// Every file that holds none.
+pub(crate) fn load(config: &HostConfig) -> Result<Schemas, Problems> {
+    let mut problems = Problems::default();
+    let files = files(config, &mut problems);
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    let registry = match &config.schemas.registry {
+        Some(registry) => Some(connect(registry).map_err(|it| Problems::from_iter([it]))?),
+        None => None,
+    };
+    let rules = config.schemas.named.iter().filter_map(|(name, schema)| {
+        let source = match &schema.source {
+            SchemaSource::File(_) => Source::File(Arc::clone(files.get(name)?)),
+            SchemaSource::Subject(subject) => Source::Subject(subject.clone()),
+        };
+        Some(Rule {
+            name: name.clone(),
+            topics: schema.topics.clone(),
+            types: schema.types.clone(),
+            versions: schema.versions.clone(),
+            is_framed: schema.framed,
+            source,
+        })
+    });
+    Ok(Schemas { rules: rules.collect(), known: registry.map(Known::new) })
+}
+
+/// Everything wrong with schemas in files, and with how they follow each other. Those of a registry
+/// are held against each other by the registry.
+pub fn check(config: &HostConfig) -> Problems {
+    let mut problems = Problems::default();
+    let files = files(config, &mut problems);
+    for (name, schema) in &config.schemas.named {
+        let wanted = match schema.compatibility {
+            Wanted::None => Compatibility::None,
+            Wanted::Backward => Compatibility::Backward,
+            Wanted::Forward => Compatibility::Forward,
+            Wanted::Full => Compatibility::Full,
+        };
+        let before = schema.follows.as_ref().and_then(|before| files.get(before));
+        let (Some(own), Some(before)) = (files.get(name), before) else { continue };
+        let follows = schema.follows.as_deref().unwrap_or_default();
+        for misfit in own.misfits(before, wanted) {
+            let reason = format!("schema `{name}` cannot follow `{follows}`: {misfit}");
+            problems.push(problem(config, schema, (MISFIT, reason)));
+        }
+    }
+    problems
+}
+
+/// The schemas that files hold, by name.
+fn files(config: &HostConfig, problems: &mut Problems) -> BTreeMap<String, Arc<Schema>> {
+    let mut files = BTreeMap::new();
+    for (name, schema) in &config.schemas.named {
+        let SchemaSource::File(path) = &schema.source else { continue };
+        let kind = match path.extension() {
+            Some(extension) if extension == "avsc" => Kind::Avro,
+            _ => Kind::Json,
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+        match text.and_then(|text| Schema::new(kind, &text).map_err(|error| error.to_string())) {
+            Ok(read) => drop(files.insert(name.clone(), Arc::new(read))),
+            Err(why) => {
+                let reason = format!("schema `{name}` in {}: {why}", path.display());
+                problems.push(problem(config, schema, (NO_SCHEMA, reason)));
+            }
+        }
+    }
+    files
+}
+
+fn problem(
+    config: &HostConfig,
+    schema: &SchemaConfig,
+    (code, reason): (&'static str, String),
+) -> Problem {
+    Problem {
+        file: config.file.clone(),
+        line: schema.place.line,
+        column: schema.place.column,
+        code,
+        severity: Severity::Error,
+        reason,
+        instead: None,
+    }
+}
+
+fn connect(config: &RegistryConfig) -> Result<(Registry, String), Problem> {
+    let user = match &config.login {
+        Some((user, password)) => Some((user.clone(), gristmill_config::read::secret(password)?)),
+        None => None,
+    };
+    let timeout = Duration::from_millis(config.timeout.0);
+    let settings = RegistrySettings { url: config.url.clone(), user, timeout };
+    Ok((Registry::new(settings), config.url.clone()))
+}

@@ -1,0 +1,430 @@
+//! Runs the handlers of local topics within the attempt whose emissions they handle: one fails with
+//! the other, and their effects are those of one event. It stages nothing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gristmill_engine::{FailureClass, Instant};
+use gristmill_plugin_host::{
+    Effects, Emission, EmitError, Failure, Finished, Handled, LOCAL_NAMES, Request, StateChange,
+    StateError, TimerError, World,
+};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::overlay::{StateValue, is_alive};
+use super::part::{Content, Held};
+use super::request::TimerContext;
+use super::stage::{emitter, origin, state_value};
+use super::world::AttemptWorld;
+use super::{Bound, Worker, fetch};
+use crate::Error;
+use crate::binding::Binding;
+use crate::envelope::{self, Emitter, OriginBuf, time};
+use crate::plugins::{LocalHandler, LocalTopics};
+use crate::schemas::Schemas;
+
+/// Longest chain of local events, each caused by the one before (source: the contract, "Local
+/// emissions").
+const DEPTH_MAX: u32 = 8;
+/// How long an attempt waits for a handler that is being loaded, or is paused.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How an attempt ended, with what handlers of local topics did.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) finished: Finished,
+    /// In the order in which they ran; none where the attempt failed.
+    pub(super) local: Vec<LocalRun>,
+}
+
+/// One run of a handler with an event of a local topic.
+#[derive(Debug)]
+pub(super) struct LocalRun {
+    pub(super) binding: Arc<Binding>,
+    /// The event's id.
+    pub(super) id: Uuid,
+    pub(super) handled: Handled,
+    /// What it did. Names of state are those of the subscription that it is kept with.
+    pub(super) effects: Effects,
+}
+
+/// Handlers of local topics, as this worker runs them.
+#[derive(Default)]
+pub(super) struct Locals {
+    is_known: bool,
+    topics: BTreeMap<String, Vec<Local>>,
+}
+
+enum Local {
+    Ready(Bound),
+    /// It cannot run now; why.
+    Away(String),
+}
+
+impl Locals {
+    /// Those of a topic, if all can run; else why not.
+    fn ready(&self, topic: &str) -> Result<Vec<&Bound>, String> {
+        if !self.is_known {
+            return Err("the plugins are still being loaded".to_owned());
+        }
+        let handlers = self.topics.get(topic).into_iter().flatten();
+        let ready: Result<Vec<&Bound>, String> = handlers
+            .map(|handler| match handler {
+                Local::Ready(bound) => Ok(bound),
+                Local::Away(why) => Err(why.clone()),
+            })
+            .collect();
+        match ready {
+            Ok(ready) if ready.is_empty() => Err("no plugin handles it".to_owned()),
+            ready => ready,
+        }
+    }
+
+    /// A version that runs already.
+    fn bound(&self, binding: &Binding) -> Option<&Bound> {
+        self.topics.values().flatten().find_map(|handler| match handler {
+            Local::Ready(bound) if bound.binding.version == binding.version => Some(bound),
+            Local::Ready(_) | Local::Away(_) => None,
+        })
+    }
+}
+
+impl Worker {
+    /// Runs those handlers of local topics from now on. What runs on older ones finishes there.
+    pub(super) fn take_locals(&mut self, told: &LocalTopics) -> Result<(), Error> {
+        let Some(before) = self.locals.as_ref().map(|locals| Rc::clone(&locals.borrow())) else {
+            return Ok(());
+        };
+        let mut now = Locals { is_known: told.is_known, topics: BTreeMap::new() };
+        for (topic, handlers) in &told.handlers {
+            let mut of_topic = Vec::with_capacity(handlers.len());
+            for handler in handlers {
+                of_topic.push(match handler {
+                    LocalHandler::Ready(binding) => {
+                        let known = before.bound(binding).or_else(|| now.bound(binding));
+                        let bound = known.cloned().map_or_else(|| self.bound(binding), Ok)?;
+                        self.meters.insert(binding.subscription, Rc::clone(&bound.meter));
+                        Local::Ready(bound)
+                    }
+                    LocalHandler::Away { name, why } => Local::Away(format!("{name:?}: {why}")),
+                });
+            }
+            now.topics.insert(topic.clone(), of_topic);
+        }
+        if let Some(locals) = &self.locals {
+            locals.send_replace(Rc::new(now));
+        }
+        Ok(())
+    }
+}
+
+/// An attempt where no topic is local.
+pub(super) fn alone(
+    bound: &Bound,
+    request: Request,
+    world: AttemptWorld,
+) -> impl Future<Output = Ran> + use<> {
+    let call = Arc::clone(&bound.runner).call(request, Box::new(world));
+    async { Ran { finished: call.await, local: Vec::new() } }
+}
+
+/// An attempt whose emissions may cause local events.
+pub(super) struct Causer {
+    pub(super) world: AttemptWorld,
+    pub(super) request: Request,
+    pub(super) content: Content,
+    pub(super) locals: watch::Receiver<Rc<Locals>>,
+}
+
+impl Causer {
+    /// Runs the attempt, and then what its emissions cause.
+    pub(super) fn run(
+        self,
+        bound: &Bound,
+        world: AttemptWorld,
+    ) -> impl Future<Output = Ran> + use<> {
+        let call = Arc::clone(&bound.runner).call(self.request.clone(), Box::new(world));
+        async move {
+            let finished = call.await;
+            let emissions = finished.result.as_ref().map_or(&[][..], |it| &it.emissions);
+            let topics = &self.world.shared.config.topics;
+            if emissions.iter().all(|emission| !topics.is_local(&emission.topic)) {
+                return Ran { finished, local: Vec::new() };
+            }
+            match Cascade::new(&self).run(emissions).await {
+                Ok(local) => Ran { finished, local },
+                Err(failure) => {
+                    let finished = Finished { result: Err(failure), ..finished };
+                    Ran { finished, local: Vec::new() }
+                }
+            }
+        }
+    }
+
+    /// What the event or timer is to those that it causes: its place.
+    fn place(&self) -> OriginBuf {
+        match &self.content {
+            Content::Record(held) => held.origin.clone(),
+            Content::Timer(timer) => {
+                let TimerContext { topic, partition, offset, .. } = TimerContext::read(timer);
+                OriginBuf { topic: topic.into(), partition, offset, timer: None }
+            }
+        }
+    }
+}
+
+/// An event of a local topic that is still to be handled.
+struct Caused {
+    topic: String,
+    id: Uuid,
+    /// How many local events there are in its chain, itself included.
+    depth: u32,
+    held: Held,
+}
+
+/// Local events of one attempt, in the order in which they were emitted.
+struct Cascade<'a> {
+    causer: &'a Causer,
+    /// All of them happen when their cause did: a retry sees the same.
+    time: (Instant, Bytes),
+    place: OriginBuf,
+    queue: VecDeque<Caused>,
+    /// State written so far, by whole name.
+    writes: BTreeMap<String, StateValue>,
+    emissions: u64,
+    emitted_bytes: u64,
+    runs: Vec<LocalRun>,
+}
+
+impl<'a> Cascade<'a> {
+    fn new(causer: &'a Causer) -> Self {
+        let moment = causer.world.event_time;
+        Self {
+            time: (moment, time::format(moment).into()),
+            place: causer.place(),
+            causer,
+            queue: VecDeque::new(),
+            writes: BTreeMap::new(),
+            emissions: 0,
+            emitted_bytes: 0,
+            runs: Vec::new(),
+        }
+    }
+
+    /// Handles what `emissions` of the attempt cause, and what that causes.
+    async fn run(mut self, emissions: &[Emission]) -> Result<Vec<LocalRun>, Failure> {
+        let Causer { world, request, content, .. } = self.causer;
+        let (binding, handled) = (&world.binding, &request.handled);
+        let time = (self.time.0, &self.time.1);
+        let emitter = emitter(binding, (origin(content), handled), self.key(), time);
+        let caused = self.caused(&emitter, emissions, 1);
+        self.queue.extend(caused);
+        self.count(emissions)?;
+        while let Some(event) = self.queue.pop_front() {
+            for bound in self.handlers(&event.topic).await? {
+                self.handle(&event, &bound).await?;
+            }
+        }
+        Ok(self.runs)
+    }
+
+    /// Runs one handler, unless its filter does not want the event.
+    async fn handle(&mut self, event: &Caused, bound: &Bound) -> Result<(), Failure> {
+        let (world, binding) = (&self.causer.world, &bound.binding);
+        let within = |failure| within(&event.topic, &binding.name, failure);
+        if binding.config.grants.state && !world.binding.config.grants.state {
+            return Err(within(stateless(&world.binding.name)));
+        }
+        // It was judged when it was emitted, and is not written as anything else.
+        let look = fetch::look(binding, (&Schemas::default(), &world.shared.hasher), &event.held);
+        if let Some(failure) = look.failure {
+            return Err(within(failure));
+        }
+        let Some(handled) = look.handled else { return Ok(()) };
+        let request = Request { handled: handled.clone(), ..self.causer.request.clone() };
+        bound.meter.consumed(&event.topic);
+        let world = Box::new(self.world(event, binding));
+        let Finished { result, usage } = Arc::clone(&bound.runner).call(request, world).await;
+        bound.meter.attempted(result.as_ref().err().map(|failure| failure.class), usage.wall);
+        bound.meter.used(&usage);
+        let mut effects = result.map_err(within)?;
+        self.count(&effects.emissions)?;
+        let time = (self.time.0, &self.time.1);
+        let of = envelope::Cause::Local { event: event.id };
+        let emitter = emitter(binding, (of, &handled), self.key(), time);
+        let caused = self.caused(&emitter, &effects.emissions, event.depth.saturating_add(1));
+        self.queue.extend(caused);
+        self.keep(&binding.name, &mut effects.state);
+        let (binding, id) = (Arc::clone(binding), event.id);
+        self.runs.push(LocalRun { binding, id, handled, effects });
+        Ok(())
+    }
+
+    /// The handlers of a topic, when all can run.
+    async fn handlers(&self, topic: &str) -> Result<Vec<Bound>, Failure> {
+        let mut locals = self.causer.locals.clone();
+        let ready = locals.wait_for(|locals| locals.ready(topic).is_ok());
+        if let Ok(Ok(locals)) = tokio::time::timeout(PATIENCE, ready).await
+            && let Ok(ready) = locals.ready(topic)
+        {
+            return Ok(ready.into_iter().cloned().collect());
+        }
+        let why = self.causer.locals.borrow().ready(topic).err().unwrap_or_default();
+        let reason = format!("nobody handles local topic {topic:?} now: {why}");
+        Err(failure(FailureClass::Infrastructure, "E0470", reason))
+    }
+
+    /// Events of local topics among emissions.
+    fn caused(&self, emitter: &Emitter<'_>, emissions: &[Emission], depth: u32) -> Vec<Caused> {
+        let topics = &self.causer.world.shared.config.topics;
+        let numbered = (0_u32..).zip(emissions);
+        let local = numbered.filter(|(_, emission)| topics.is_local(&emission.topic));
+        let caused = local.map(|(index, emission)| {
+            let (id, stored) = emitter.local(index, emission.clone());
+            let topic = emission.topic.clone();
+            let held = Held::local(&topic, &self.place, stored);
+            Caused { topic, id, depth, held }
+        });
+        caused.collect()
+    }
+
+    /// One event may not cause more emissions through others than by itself.
+    fn count(&mut self, emissions: &[Emission]) -> Result<(), Failure> {
+        let limits = &self.causer.world.binding.runner.limits;
+        let count = u64::try_from(emissions.len()).unwrap_or(u64::MAX);
+        self.emissions = self.emissions.saturating_add(count);
+        let bytes: u64 = emissions.iter().map(Emission::bytes).sum();
+        self.emitted_bytes = self.emitted_bytes.saturating_add(bytes);
+        let reached = if self.emissions > u64::from(limits.emissions) {
+            format!("{} emissions", limits.emissions)
+        } else if self.emitted_bytes > limits.emitted_bytes {
+            format!("{} emitted bytes", limits.emitted_bytes)
+        } else {
+            return Ok(());
+        };
+        let reason = format!("more than {reached} per event, with those of local handlers");
+        Err(failure(FailureClass::Output, "E0471", reason))
+    }
+
+    /// Gives names of state their whole form, and lets later handlers see what was written.
+    fn keep(&mut self, subscription: &str, changes: &mut [StateChange]) {
+        for change in changes {
+            let (StateChange::Set { name, .. } | StateChange::Delete { name }) = change;
+            *name = whole_name(subscription, name);
+            let (name, value) = state_value(change.clone(), self.time.0);
+            self.writes.insert(name, value);
+        }
+    }
+
+    fn world(&self, event: &Caused, binding: &Arc<Binding>) -> LocalWorld {
+        let prefix = whole_name(&binding.name, "");
+        let own = self.writes.range(prefix.clone()..);
+        let own = own.take_while(|(name, _)| name.starts_with(&prefix));
+        let writes = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let beneath =
+            AttemptWorld { binding: Arc::clone(binding), timers: 0, ..self.causer.world.clone() };
+        LocalWorld { beneath, prefix, writes, depth: event.depth }
+    }
+
+    /// Key of the lane, which local events have too.
+    fn key(&self) -> Option<&'a Bytes> {
+        Some(&self.causer.world.key).filter(|key| !key.is_empty())
+    }
+}
+
+/// The name under which state of a handler of local topics is kept, with the subscription that
+/// causes its events.
+fn whole_name(subscription: &str, name: &str) -> String {
+    format!("{LOCAL_NAMES}{subscription}:{name}")
+}
+
+fn failure(class: FailureClass, code: &str, reason: String) -> Failure {
+    let code = Some(code.to_owned());
+    Failure { class, retry_after: None, reason, code, detail: String::new() }
+}
+
+fn stateless(causer: &str) -> Failure {
+    let reason = format!(
+        "it keeps state, which is kept with subscription {causer:?}; that may keep none: its \
+         manifest needs state = true"
+    );
+    failure(FailureClass::Output, "E0125", reason)
+}
+
+/// The failure of an attempt, one of whose emissions was not handled.
+fn within(topic: &str, subscription: &str, failure: Failure) -> Failure {
+    let reason = format!("{subscription:?}, of local topic {topic:?}: {}", failure.reason);
+    Failure { reason, ..failure }
+}
+
+/// What a handler of a local topic can see: its own state, kept with the subscription that causes
+/// its events, under names that begin with `prefix`.
+struct LocalWorld {
+    beneath: AttemptWorld,
+    prefix: String,
+    /// What its runs before this one, within the same attempt, have written.
+    writes: BTreeMap<String, StateValue>,
+    depth: u32,
+}
+
+impl World for LocalWorld {
+    fn check_emission(&mut self, emission: &Emission) -> Result<(), EmitError> {
+        let topics = &self.beneath.shared.config.topics;
+        if self.depth >= DEPTH_MAX && topics.is_local(&emission.topic) {
+            return Err(EmitError::LimitReached(format!("{DEPTH_MAX} local events in a chain")));
+        }
+        self.beneath.check_emission(emission)
+    }
+
+    fn state_get(&mut self, name: &str) -> Result<Option<Bytes>, StateError> {
+        let name = format!("{}{name}", self.prefix);
+        match self.writes.get(&name) {
+            Some(value) => {
+                let alive = is_alive(value, self.beneath.now);
+                Ok(value.as_ref().filter(|_| alive).map(|(bytes, _)| bytes.clone()))
+            }
+            None => self.beneath.state_get(&name),
+        }
+    }
+
+    fn state_names(
+        &mut self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<String>, StateError> {
+        let prefix = format!("{}{prefix}", self.prefix);
+        let after = after.map(|after| format!("{}{after}", self.prefix));
+        let is_wanted = |name: &str| {
+            name.starts_with(&prefix) && after.as_deref().is_none_or(|after| name > after)
+        };
+        let own = self.writes.iter().filter(|(name, _)| is_wanted(name));
+        let own: Vec<_> = own.map(|(name, it)| (name, is_alive(it, self.beneath.now))).collect();
+        // Every deletion can take one name away.
+        let gone = own.iter().filter(|(_, alive)| !alive).count();
+        let more = limit.saturating_add(u32::try_from(gone).unwrap_or(u32::MAX));
+        let kept = self.beneath.state_names(&prefix, after.as_deref(), more)?;
+        let mut names: BTreeSet<String> = kept.into_iter().collect();
+        for (name, alive) in own {
+            if alive {
+                names.insert(name.clone());
+            } else {
+                names.remove(name);
+            }
+        }
+        let own = names.iter().filter_map(|name| name.strip_prefix(&self.prefix));
+        Ok(own.take(usize::try_from(limit).unwrap_or(usize::MAX)).map(str::to_owned).collect())
+    }
+
+    fn timer_room(&mut self, _due_ms: u64) -> Result<(), TimerError> {
+        Err(TimerError::LimitReached(0))
+    }
+
+    fn event_time(&self) -> u64 {
+        self.beneath.event_time()
+    }
+}
