@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gristmill_engine::Millis;
 
-use crate::{KeyTemplate, Topics, problem::code, report::Report, walk::Checked};
+use crate::{KeyTemplate, TopicNames, Topics, problem::code, report::Report, walk::Checked};
 
 /// Commands, and what holds for all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct CommandConfig {
 pub(crate) fn read(checked: &Checked, topics: &Topics, report: &mut Report<'_>) -> Commands {
     let command = |(name, table): &(String, Checked)| {
         check(name, table, topics, report);
-        (name.clone(), command(name, table))
+        (name.clone(), command(name, table, &topics.names))
     };
     Commands {
         waiting_max: checked.count("waiting_max"),
@@ -49,12 +49,12 @@ pub(crate) fn read(checked: &Checked, topics: &Topics, report: &mut Report<'_>) 
     }
 }
 
-fn command(name: &str, table: &Checked) -> CommandConfig {
+fn command(name: &str, table: &Checked, names: &TopicNames) -> CommandConfig {
     let text = |key: &str| required(table, key).unwrap_or_default().to_owned();
     CommandConfig {
-        topic: text("topic"),
+        topic: names.on_broker(&text("topic")).to_owned(),
         subscription: text("subscription"),
-        reply: text("reply"),
+        reply: names.on_broker(&text("reply")).to_owned(),
         kind: table.text_if_any("type").unwrap_or(name).to_owned(),
         key: table.text_if_any("key").and_then(KeyTemplate::new),
         timeout: table.millis("timeout"),
@@ -70,7 +70,7 @@ fn required<'a>(table: &'a Checked, key: &str) -> Option<&'a str> {
 fn check(name: &str, table: &Checked, topics: &Topics, report: &mut Report<'_>) {
     for key in ["topic", "reply"] {
         let Some(topic) = required(table, key) else { continue };
-        match topics.declared.get(topic) {
+        match topics.declared.get(topics.names.on_broker(topic)) {
             Some(config) if config.local => {
                 let reason = format!(
                     "command `{name}`: its {key} \"{topic}\" is local, where only handlers \

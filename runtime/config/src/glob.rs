@@ -51,6 +51,35 @@ impl Glob {
         let opaque = other.0.replace('*', "\u{0}");
         self.matches(&opaque)
     }
+
+    /// Whether some name is covered by both.
+    pub fn meets(&self, other: &Self) -> bool {
+        meet(self.0.as_bytes(), other.0.as_bytes())
+    }
+}
+
+/// Whether some text fits both patterns, in time of the product of their lengths.
+fn meet(one: &[u8], other: &[u8]) -> bool {
+    // Row `i`: which beginnings of `other` some text shares with the first `i` of `one`.
+    let mut row = vec![false; other.len() + 1];
+    for i in 0..=one.len() {
+        let above = std::mem::replace(&mut row, vec![false; other.len() + 1]);
+        for j in 0..=other.len() {
+            let left = j.checked_sub(1).map(|j| (row[j], above[j], other[j]));
+            let own = i.checked_sub(1).map(|i| one[i]);
+            row[j] = match (own, left) {
+                (None, None) => true,
+                // A star may stand for nothing, or for one more of what the other has.
+                (Some(b'*'), _) if above[j] => true,
+                (Some(b'*'), Some((left, ..))) if left => true,
+                (_, Some((left, _, b'*'))) if left => true,
+                (Some(_), Some((_, _, b'*'))) if above[j] => true,
+                (Some(own), Some((_, diagonal, theirs))) => own == theirs && diagonal,
+                (None, Some(_)) | (Some(_), None) => false,
+            };
+        }
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 impl fmt::Display for Glob {
@@ -62,6 +91,30 @@ impl fmt::Display for Glob {
 #[cfg(test)]
 mod tests {
     use super::Glob;
+
+    #[test]
+    fn patterns_meet_where_a_name_fits_both() {
+        for (one, other, expected) in [
+            ("shipping.*", "*", true),
+            ("shipping.*", "shipping.a.created", true),
+            ("shipping.*", "ship*", true),
+            ("shipping.*", "*.created", true),
+            ("shipping.*", "billing.*", false),
+            ("shipping.*", "shipping", false),
+            ("a*c", "*b*", true),
+            ("a*c", "b*", false),
+            ("abc", "abc", true),
+            ("abc", "abd", false),
+            ("", "*", true),
+            ("", "a", false),
+            ("*a", "b*", true),
+            ("a**", "a", true),
+        ] {
+            let (one, other) = (Glob::new(one), Glob::new(other));
+            assert_eq!(one.meets(&other), expected, "{one} {other}");
+            assert_eq!(other.meets(&one), expected, "{other} {one}");
+        }
+    }
 
     #[test]
     fn a_star_stands_for_any_run() {

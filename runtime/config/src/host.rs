@@ -11,12 +11,15 @@ use std::{
 use gristmill_engine::{Bytes, Millis, WorkerPolicy};
 
 use crate::{
-    Broker, Commands, Env, Glob, Guarantee, HttpOrigin, KeyRule, KeyTemplate, Problems, Schemas,
-    Source, TokenConfig, broker, commands,
+    AccessRule, Broker, Commands, Env, Glob, Guarantee, HttpOrigin, KeyRule, KeyTemplate, Problems,
+    Schemas, Secret, Source, TokenConfig, TopicNames, access, broker, commands,
     keys::host::{HOST, KAFKA_INTERVAL_MIN},
+    names::Template,
     problem::code,
     report::Report,
-    schemas, tokens, units,
+    schemas,
+    text::Text,
+    tokens, units,
     walk::{Checked, Value, checked::disagree, folder, walk},
 };
 
@@ -84,12 +87,14 @@ pub enum Reserve {
 /// Topics and what holds for those not declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topics {
-    /// Declared topics by name.
+    /// Declared topics by their names on the broker.
     pub declared: BTreeMap<String, TopicConfig>,
     /// What holds for any other topic, and for what a declaration leaves out.
     pub defaults: TopicConfig,
     /// Whether publishing to an unknown topic creates it, with `defaults`.
     pub create_on_publish: bool,
+    /// What declared topics are called on the broker; `declared` has them by that.
+    pub names: TopicNames,
 }
 
 impl Topics {
@@ -197,6 +202,10 @@ pub struct Ceilings {
     pub http: Vec<HttpOrigin>,
     /// Topics whose events never leave the host, as `[topics]` declares them.
     pub local: BTreeSet<String>,
+    /// What declared topics are called on the broker.
+    pub names: TopicNames,
+    /// Which plugins may use which topics.
+    pub access: Vec<AccessRule>,
 }
 
 /// When effects become durable.
@@ -231,8 +240,8 @@ impl Default for Ceilings {
         let empty = Source { name: "", text: "" };
         match walk(&empty, &|_| None, &HOST) {
             Ok((checked, _)) => {
-                let topics = topics(checked.table("topics"));
-                ceilings(checked.table("ceilings"), &Broker::Embedded, &topics)
+                let topics = topics(checked.table("topics"), &mut Report::new(empty));
+                ceilings(&checked, &Broker::Embedded, &topics)
             }
             Err(_) => disagree("ceilings"),
         }
@@ -259,7 +268,7 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<(HostConfig, Che
     check_listen(&checked, &mut report);
     check_intervals(checked.table("checkpoint"), &mut report);
     check_local(checked.table("topics"), &mut report);
-    let topics = topics(checked.table("topics"));
+    let topics = topics(checked.table("topics"), &mut report);
     let broker = broker::read(checked.table("broker"), checked.text("name"), &mut report);
     let folder = folder(source);
     let config = HostConfig {
@@ -271,12 +280,12 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<(HostConfig, Che
         workers: checked.count_if_any("workers").and_then(NonZeroU32::new),
         attempts_max: checked.count("attempts_max"),
         storage: storage(checked.table("storage")),
-        schemas: schemas::read(checked.table("schemas"), folder, &mut report),
+        schemas: schemas::read(checked.table("schemas"), (folder, &topics.names), &mut report),
         commands: commands::read(checked.table("commands"), &topics, &mut report),
         http: http(checked.table("http")),
-        tokens: tokens::read(checked.table("tokens"), &mut report),
+        tokens: tokens::read(checked.table("tokens"), &topics.names, &mut report),
         telemetry: telemetry(checked.table("telemetry")),
-        ceilings: ceilings(checked.table("ceilings"), &broker, &topics),
+        ceilings: ceilings(&checked, &broker, &topics),
         topics,
         checkpoint: checkpoint(checked.table("checkpoint"), &broker),
         broker,
@@ -345,15 +354,56 @@ fn storage(checked: &Checked) -> Storage {
     Storage { reserve, cache: checked.bytes("cache") }
 }
 
-fn topics(checked: &Checked) -> Topics {
+fn topics(checked: &Checked, report: &mut Report<'_>) -> Topics {
     let defaults = checked.table("defaults");
-    let declared =
-        checked.open.iter().map(|(name, table)| (name.clone(), topic(table, defaults))).collect();
+    let (mut names, mut declared) = (TopicNames::default(), BTreeMap::new());
+    for (own, table) in &checked.open {
+        let on_broker = on_broker(own, table, checked, report);
+        if !names.add(own, &on_broker) {
+            let reason = format!("another topic is called \"{on_broker}\" on the broker as well");
+            let instead = Some("name = \"".to_owned() + own + "\"");
+            report.error(table.place, code::NO_TOPIC_NAME, reason, instead);
+        }
+        declared.insert(on_broker, topic(table, defaults));
+    }
+    if defaults.written("name") {
+        let reason = "`name` says nothing here: each topic has its own";
+        report.warning(defaults.place("name"), code::NO_TOPIC_NAME, reason, None);
+    }
     Topics {
         declared,
         defaults: topic(defaults, defaults),
         create_on_publish: checked.flag("create_on_publish"),
+        names,
     }
+}
+
+/// What a topic is called on the broker: as it says itself, else by the template, else by its own
+/// name. A local topic is on no broker.
+fn on_broker(own: &str, table: &Checked, topics: &Checked, report: &mut Report<'_>) -> String {
+    if table.written("name") {
+        return table.text("name").to_owned();
+    }
+    let template = topics.text_if_any("template").and_then(Template::new);
+    let Some(template) = template.filter(|_| !is_local(table)) else { return own.to_owned() };
+    let said = |placeholder: &str| {
+        let tables = [table, topics.table("defaults"), topics];
+        let written = tables.into_iter().filter(|table| table.written("names"));
+        let mut pairs = written.flat_map(|table| table.pairs("names"));
+        let found = pairs.find(|pair| pair.name == placeholder)?;
+        if let Secret::Text(value) = &found.value { Some(value.clone()) } else { None }
+    };
+    let wrong = match template.fill(own, said) {
+        Ok(name) if Text::Topic.check(&name).is_ok() => return name,
+        Ok(name) => format!("the template makes it \"{name}\", which is no topic's name"),
+        Err(missing) => {
+            format!("the template needs `{{{missing}}}`, and nothing says what it stands for")
+        }
+    };
+    let reason = format!("topic \"{own}\" has no name on the broker: {wrong}");
+    let instead = Some(format!("name = \"{own}\""));
+    report.error(table.place, code::NO_TOPIC_NAME, reason, instead);
+    own.to_owned()
 }
 
 /// What `table` says of a topic, and `defaults` where it is silent.
@@ -425,7 +475,8 @@ fn telemetry(checked: &Checked) -> Telemetry {
     }
 }
 
-fn ceilings(checked: &Checked, broker: &Broker, topics: &Topics) -> Ceilings {
+fn ceilings(host: &Checked, broker: &Broker, topics: &Topics) -> Ceilings {
+    let checked = host.table("ceilings");
     let guarantee = match broker {
         Broker::Kafka(kafka) => kafka.guarantee,
         Broker::Embedded => Guarantee::ExactlyOnce,
@@ -436,12 +487,14 @@ fn ceilings(checked: &Checked, broker: &Broker, topics: &Topics) -> Ceilings {
         attempt_timeout: checked.millis("attempt_timeout"),
         concurrency: checked.count("concurrency"),
         emissions: checked.count("emissions"),
-        emit: checked.globs("emit"),
+        emit: checked.globs("emit").iter().map(|it| topics.names.pattern(it)).collect(),
         state: checked.flag("state"),
         timers: checked.flag("timers"),
         wall_clock: checked.flag("wall_clock"),
         http: checked.origins("http"),
         local: topics.local().map(str::to_owned).collect(),
+        names: topics.names.clone(),
+        access: access::read(host.table("access"), &topics.names),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Owns the form in which keys are described: name, kind, default, meaning. Reader, JSON Schema
 //! and reference page are made from these descriptions alone. It reads no document.
 
+mod access;
 pub(crate) mod broker;
 mod commands;
 pub(crate) mod host;

@@ -6,6 +6,7 @@
 //! JSON Schemas and `docs/configuration.md` are made, so they cannot disagree. Every problem of a
 //! document is reported at once, with its line and the line to write instead.
 
+mod access;
 mod broker;
 mod check;
 mod commands;
@@ -18,6 +19,7 @@ mod host;
 mod key_rule;
 mod keys;
 mod manifest;
+mod names;
 mod origin;
 mod problem;
 pub mod read;
@@ -34,6 +36,7 @@ mod tokens;
 mod units;
 mod walk;
 
+pub use access::AccessRule;
 pub use broker::{Broker, GroupTemplate, Guarantee, Kafka};
 pub use check::cross_check;
 pub use commands::{CommandConfig, Commands};
@@ -46,6 +49,7 @@ pub use host::{
 };
 pub use key_rule::{KeyRule, KeyTemplate};
 pub use manifest::Manifest;
+pub use names::TopicNames;
 pub use origin::{HttpHost, HttpOrigin};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use reference::reference;

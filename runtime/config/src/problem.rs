@@ -170,4 +170,5 @@ pub(crate) mod code {
     pub(crate) const UNEQUAL_PARTITIONS: &str = "E0123";
     pub(crate) const UNREADABLE: &str = "E0124";
     pub(crate) const LOCAL_TOPIC: &str = "E0125";
+    pub(crate) const NO_TOPIC_NAME: &str = "E0128";
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use gristmill_engine::Millis;
 
 use crate::{
-    Glob, Place, Secret,
+    Glob, Place, Secret, TopicNames,
     problem::code,
     report::Report,
     walk::{Checked, checked::disagree, value::string},
@@ -81,7 +81,11 @@ pub enum Compatibility {
 const REGISTRY: &str = "registry:";
 
 /// Reads `[schemas]`; files are relative to `folder`.
-pub(crate) fn read(checked: &Checked, folder: &Path, report: &mut Report<'_>) -> Schemas {
+pub(crate) fn read(
+    checked: &Checked,
+    (folder, topics): (&Path, &TopicNames),
+    report: &mut Report<'_>,
+) -> Schemas {
     let user = checked.text_if_any("user").map(ToOwned::to_owned);
     let password = checked.text_if_any("password_file");
     if user.is_none() && password.is_some() {
@@ -100,18 +104,18 @@ pub(crate) fn read(checked: &Checked, folder: &Path, report: &mut Report<'_>) ->
         refresh: checked.millis("refresh"),
     });
     let known: BTreeSet<&str> = checked.open.iter().map(|(name, _)| name.as_str()).collect();
-    let named = checked.open.iter().map(|(name, table)| {
+    let all = checked.open.iter().map(|(name, table)| {
         check_follows(name, table, &known, report);
         let source = source(name, table, (folder, registry.is_some()), report);
-        (name.clone(), schema(table, source))
+        (name.clone(), schema(table, topics, source))
     });
-    let named = named.collect();
+    let named = all.collect();
     Schemas { registry, named }
 }
 
-fn schema(table: &Checked, source: SchemaSource) -> SchemaConfig {
+fn schema(table: &Checked, names: &TopicNames, source: SchemaSource) -> SchemaConfig {
     SchemaConfig {
-        topics: table.globs("topics"),
+        topics: table.globs("topics").iter().map(|it| names.pattern(it)).collect(),
         types: table.globs("types"),
         versions: table.texts("versions").iter().map(|one| one.0.clone()).collect(),
         source,

@@ -37,6 +37,8 @@ pub struct SubscriptionConfig {
     pub dead_letter: DeadLetter,
     /// Topic that takes events while the breaker is open.
     pub fallback: Option<String>,
+    /// Topics that expressions of it do not match, because its plugin may not read them.
+    pub barred: Vec<Glob>,
     /// Whether its topics are local: its handler runs within the events that cause its own.
     pub local: bool,
     /// Policy of the engine; see [`SubscriptionConfig::policy`].
@@ -71,9 +73,15 @@ impl SubscriptionConfig {
     /// not hold what it gave up on or passed on itself.
     pub fn reads(&self, topic: &str) -> bool {
         let selected = |one: &TopicSelector| {
-            one.selects(topic) && (one.name().is_some() || !self.fills(topic))
+            one.selects(topic)
+                && (one.name().is_some() || !(self.fills(topic) || self.is_barred(topic)))
         };
         self.topics.iter().any(selected)
+    }
+
+    /// Whether its plugin may not read `topic`.
+    fn is_barred(&self, topic: &str) -> bool {
+        self.barred.iter().any(|pattern| pattern.matches(topic))
     }
 
     /// Whether dead letters of some topic of it would go to `topic`, or events fall back there.

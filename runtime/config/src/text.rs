@@ -4,7 +4,7 @@
 use std::net::{Ipv6Addr, SocketAddr};
 
 use crate::{
-    GroupTemplate, HttpOrigin, KeyTemplate, Pointer, broker, problem::code,
+    GroupTemplate, HttpOrigin, KeyTemplate, Pointer, broker, names::Template, problem::code,
     selector::TopicSelector, tokens,
 };
 
@@ -53,6 +53,8 @@ pub(crate) enum Text {
     Origin,
     /// An address of HTTP, with or without a path.
     Url,
+    /// A template of topic names.
+    TopicTemplate,
     /// The hash of a token.
     TokenHash,
     /// A role of a token.
@@ -113,6 +115,7 @@ impl Text {
             | Self::Json
             | Self::Origin
             | Self::Url
+            | Self::TopicTemplate
             | Self::TokenHash
             | Self::Moment
             | Self::Prefix => code::MALFORMED,
@@ -149,6 +152,7 @@ impl Text {
             Self::Json => serde_json::from_str::<serde_json::Value>(text).is_ok(),
             Self::Origin => HttpOrigin::new(text).is_some(),
             Self::Url => is_url(text),
+            Self::TopicTemplate => Template::new(text).is_some(),
             Self::TokenHash => tokens::digest(text).is_some(),
             Self::Role => tokens::Role::of(text).is_some(),
             Self::Moment => tokens::moment(text).is_some(),
@@ -222,6 +226,10 @@ impl Text {
                  stands for all below it, `*` for all hosts, and `:*` for all ports"
             }
             Self::Url => "an address such as `http://registry:8081`",
+            Self::TopicTemplate => {
+                "a template of topic names: letters of such names and placeholders such as \
+                 `{env}.{topic}`, at least one"
+            }
             Self::TokenHash => "a hash: `sha256:` and 64 hexadecimal digits",
             Self::Role => "a role: `read`, `publish` or `operate`",
             Self::Moment => "a moment in RFC 3339 such as `2027-01-31T00:00:00Z`",
@@ -245,6 +253,7 @@ impl Text {
             Self::Property => Some("[a-z0-9._-]+"),
             Self::Origin => Some("https?://[^/@ ]+"),
             Self::Url => Some("https?://[^/@ ]+.*"),
+            Self::TopicTemplate => Some(r"[a-zA-Z0-9._-]*\{[a-z_]+\}.*"),
             Self::TokenHash => Some("sha256:[0-9a-fA-F]{64}"),
             Self::Role => Some("(read|publish|operate)"),
             Self::Any | Self::Address | Self::Directives | Self::Json | Self::Moment => None,
@@ -270,6 +279,7 @@ impl Text {
             Self::Json => "{}",
             Self::Origin => "https://api.example.com",
             Self::Url => "http://registry:8081",
+            Self::TopicTemplate => "dev.{topic}",
             Self::TokenHash => TOKEN_HASH,
             Self::Role => "read",
             Self::Moment => "2027-01-31T00:00:00Z",
@@ -316,6 +326,7 @@ impl Text {
             | Self::Type
             | Self::Json
             | Self::TokenHash
+            | Self::TopicTemplate
             | Self::Moment => None,
             Self::Role => Some(text.trim().to_lowercase()),
             Self::Origin => {

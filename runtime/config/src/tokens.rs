@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use gristmill_engine::Instant;
 
-use crate::{Glob, problem::code, report::Report, walk::Checked};
+use crate::{Glob, TopicNames, problem::code, report::Report, walk::Checked};
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +55,11 @@ impl TokenConfig {
 }
 
 /// Reads `[tokens]`: each by its name.
-pub(crate) fn read(checked: &Checked, report: &mut Report<'_>) -> BTreeMap<String, TokenConfig> {
+pub(crate) fn read(
+    checked: &Checked,
+    names: &TopicNames,
+    report: &mut Report<'_>,
+) -> BTreeMap<String, TokenConfig> {
     let mut tokens: BTreeMap<String, TokenConfig> = BTreeMap::new();
     for (name, table) in &checked.open {
         let (Some(hash), Some(roles)) = (hash(table), roles(table)) else { continue };
@@ -65,7 +69,7 @@ pub(crate) fn read(checked: &Checked, report: &mut Report<'_>) -> BTreeMap<Strin
             report.error(table.place("hash"), code::DUPLICATE, reason, None);
         }
         let expires = table.text_if_any("expires").and_then(moment);
-        let topics = table.globs("topics");
+        let topics = table.globs("topics").iter().map(|it| names.pattern(it)).collect();
         tokens.insert(name.clone(), TokenConfig { hash, roles, topics, expires });
     }
     tokens

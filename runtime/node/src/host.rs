@@ -196,6 +196,7 @@ impl Host {
     /// The topic of that name, or what there is instead. With `create_on_publish` and `publish`
     /// an unknown one is made.
     pub(crate) async fn topic(&self, name: &str, publish: bool) -> Result<Topic, Refusal> {
+        let name = self.inner.shared.config.topics.names.on_broker(name);
         if self.inner.shared.config.topics.is_local(name) {
             return Err(Refusal::Local(name.to_owned()));
         }

@@ -311,7 +311,10 @@ fn a_sender_is_told_when_nobody_knows_whether_its_command_is_published() -> Resu
     on_kafka("doubting", TABLES, |ground| {
         let cluster = ground.cluster.as_ref().context("no cluster")?;
         let (host, client) = start(&home(ground)?)?;
-        ensure!(named(&client, "hasty", "before", "echo")?.status == 200, "it does not work");
+        let works = wait::until(PATIENCE, || {
+            Ok((named(&client, "hasty", "before", "echo")?.status == 200).then_some(()))
+        })?;
+        works.context("it does not work")?;
         for broker in cluster.processes() {
             process::signal(broker, "STOP")?;
         }

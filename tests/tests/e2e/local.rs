@@ -2,6 +2,7 @@
 //! nobody, on the embedded store and on Kafka alike.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -258,19 +259,20 @@ const KEYS: u32 = 7;
 const ROUNDS: u32 = 30;
 
 /// Publishes events whose local events are to be numbered, some of which fail at first. Each takes
-/// some milliseconds.
-fn publish_rounds(client: &Client) -> Result<()> {
+/// some tens of milliseconds, and none is begun before all are there.
+fn publish_rounds(client: &Client, rounds: Range<u32>) -> Result<()> {
+    client.post("/api/v1/subscriptions/cause/pause")?;
     for topic in ["in", "more"] {
         for key in 0..KEYS {
-            for round in 0..ROUNDS {
+            for round in rounds.clone() {
                 let fails = u32::from((round + key) % 9 == 0);
                 let entry = json!({ "id": format!("{topic}-{round:04}"), "fails": fails });
-                let script = format!("spin 10\ntell counted {entry}");
+                let script = format!("spin 20\ntell counted {entry}");
                 client.send_text(&format!("/topics/{topic}?key=k{key}"), &script)?;
             }
         }
     }
-    Ok(())
+    client.post("/api/v1/subscriptions/cause/resume")
 }
 
 /// Every local event was numbered once by each of its handlers, those of one key and topic in the
@@ -315,11 +317,9 @@ fn a_killed_host_repeats_and_loses_no_local_event() -> Result<()> {
     on_both("killing", TABLES, |ground| {
         let home = home(ground)?;
         let (mut host, mut client) = start(&home)?;
-        client.post("/api/v1/subscriptions/cause/pause")?;
-        publish_rounds(&client)?;
-        client.post("/api/v1/subscriptions/cause/resume")?;
-        for _ in 0..2 {
+        for begin in [0, ROUNDS / 2] {
             let before = client.topic("out")?.concat().len();
+            publish_rounds(&client, begin..begin + ROUNDS / 2)?;
             let is_busy = wait::until(PATIENCE, || {
                 let done = client.topic("out")?.concat().len();
                 let open: u64 = client.subscriptions()?.iter().map(Subscription::unsettled).sum();

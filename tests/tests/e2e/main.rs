@@ -12,6 +12,7 @@ mod kafka_operators;
 mod kafka_security;
 mod local;
 mod monitoring;
+mod names;
 mod outgoing;
 mod pipeline;
 mod reload;

@@ -2,7 +2,8 @@
 //! default or a bound of it.
 
 use super::{
-    Key, Kind, Open, Table, broker::BROKER, commands::COMMANDS, schemas::SCHEMAS, tokens::TOKENS,
+    Key, Kind, Open, Pairs, Table, access::ACCESS, broker::BROKER, commands::COMMANDS,
+    schemas::SCHEMAS, tokens::TOKENS,
 };
 use crate::text::Text;
 
@@ -64,6 +65,7 @@ pub(crate) static HOST: Table = Table {
         Key::table("broker", &BROKER),
         Key::table("storage", &STORAGE),
         Key::table("topics", &TOPICS),
+        Key::table("access", &ACCESS),
         Key::table("schemas", &SCHEMAS),
         Key::table("commands", &COMMANDS),
         Key::table("http", &HTTP),
@@ -106,6 +108,21 @@ static TOPICS: Table = Table {
             "Whether publishing to an unknown topic creates it, as `[topics.defaults]` says. For a \
              handler, topics that its grants name without `*` are created when its plugin loads.",
         ),
+        Key::optional(
+            "template",
+            Kind::Text(Text::TopicTemplate),
+            "the names they are declared under",
+            "What declared topics are called on the broker, such as \
+             `{env}.{domain}.{scope}.{topic}.{version}`. `{topic}` stands for the topic's own \
+             name, in lower case and plural; `development`, `production` and the like are \
+             shortened for `{env}`.",
+        ),
+        Key::new(
+            "names",
+            Kind::Pairs(Pairs::Texts),
+            "{}",
+            "What the placeholders of `template` stand for.",
+        ),
         Key::table("defaults", &TOPIC_DEFAULTS),
     ],
     open: Some(Open {
@@ -124,7 +141,7 @@ static TOPIC_DEFAULTS: Table = Table {
 
 static TOPIC: Table = Table { doc: "One declared topic.", open: None, keys: &TOPIC_KEYS };
 
-static TOPIC_KEYS: [Key; 7] = [
+static TOPIC_KEYS: [Key; 9] = [
     Key::new(
         "partitions",
         Kind::Count { min: 1, max: 1_024 },
@@ -162,6 +179,19 @@ static TOPIC_KEYS: [Key; 7] = [
         "Key of an event ingested over HTTP without `partitionkey`: a JSON pointer into it, \
          several with text between them such as `{/tenantId}:{/orderId}`, or `none`. What a field \
          holds of that text is percent-encoded, so that no two different events have one key.",
+    ),
+    Key::optional(
+        "name",
+        Kind::Text(Text::Topic),
+        "what `topics.template` makes of it",
+        "What the topic is called on the broker. Everywhere else it goes by the name it is \
+         declared under.",
+    ),
+    Key::new(
+        "names",
+        Kind::Pairs(Pairs::Texts),
+        "{}",
+        "What placeholders of `topics.template` stand for in its name, before `topics.names`.",
     ),
     Key::new(
         "local",

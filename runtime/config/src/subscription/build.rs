@@ -11,7 +11,7 @@ use super::{
     Clock, DeadLetter, Envelope, Filter, Grants, Limits, Places, Start, SubscriptionConfig, rules,
 };
 use crate::{
-    Ceilings, Secret, TopicSelector, envelope,
+    Ceilings, Secret, TopicNames, TopicSelector, access, envelope,
     report::Report,
     walk::{Checked, Value, checked::disagree},
 };
@@ -26,12 +26,12 @@ pub(crate) fn subscription(
     let dead_letter = if let Value::Flag(flag) = table.entry("dead_letter").value {
         if flag { DeadLetter::Default } else { DeadLetter::None }
     } else {
-        DeadLetter::Topic(table.text("dead_letter").to_owned())
+        DeadLetter::Topic(ceilings.names.on_broker(table.text("dead_letter")).to_owned())
     };
-    let grants = grants(table.table("grants"));
+    let grants = grants(table.table("grants"), &ceilings.names);
     let policy = policy(table, &grants, &dead_letter, ceilings);
     let name = table.text_if_any("name").unwrap_or(plugin).to_owned();
-    let topics = selectors(table);
+    let topics = selectors(table, &ceilings.names);
     let is_local =
         |topic: &TopicSelector| topic.name().is_some_and(|it| ceilings.local.contains(it));
     let places = |list: &Checked, key: &str| list.texts(key).iter().map(|one| one.1).collect();
@@ -50,7 +50,8 @@ pub(crate) fn subscription(
         },
         repartition: table.number_if_any("repartition").and_then(|it| u32::try_from(it).ok()),
         dead_letter,
-        fallback: table.table("breaker").text_if_any("fallback").map(str::to_owned),
+        fallback: fallback(table, &ceilings.names),
+        barred: access::barred(&ceilings.access, plugin),
         places: Places {
             name: table.place("name"),
             topics: places(table, "topics"),
@@ -60,12 +61,21 @@ pub(crate) fn subscription(
         policy,
     };
     rules::check(table, &subscription, ceilings, report);
+    access::check(plugin, &subscription, &ceilings.access, report);
     subscription
 }
 
+/// Where events go while the breaker is open.
+fn fallback(table: &Checked, names: &TopicNames) -> Option<String> {
+    let written = table.table("breaker").text_if_any("fallback");
+    written.map(|topic| names.on_broker(topic).to_owned())
+}
+
 /// What it reads; expressions were checked when they were read.
-fn selectors(table: &Checked) -> Vec<TopicSelector> {
-    let new = |text: &str| TopicSelector::new(text).unwrap_or_else(|_| disagree("topics"));
+fn selectors(table: &Checked, names: &TopicNames) -> Vec<TopicSelector> {
+    let new = |text: &str| {
+        TopicSelector::new(names.on_broker(text)).unwrap_or_else(|_| disagree("topics"))
+    };
     table.texts("topics").iter().map(|(text, _)| new(text)).collect()
 }
 
@@ -95,10 +105,10 @@ fn filter(table: &Checked) -> Filter {
     }
 }
 
-fn grants(table: &Checked) -> Grants {
+fn grants(table: &Checked, names: &TopicNames) -> Grants {
     let config = table.pairs("config").iter();
     Grants {
-        emit: table.globs("emit"),
+        emit: table.globs("emit").iter().map(|it| names.pattern(it)).collect(),
         state: table.flag("state"),
         timers: table.flag("timers"),
         clock: match table.text("clock") {

@@ -5,6 +5,7 @@ mod commands;
 mod host;
 mod local;
 mod manifest;
+mod names;
 mod schemas;
 mod tokens;
 
@@ -60,13 +61,14 @@ fn every_code_is_shown_by_a_test() {
         include_str!("bad/host.rs"),
         include_str!("bad/local.rs"),
         include_str!("bad/manifest.rs"),
+        include_str!("bad/names.rs"),
         include_str!("cross.rs"),
     ]
     .concat();
     let missing: Vec<String> =
         codes().into_iter().filter(|code| !shown.contains(&format!("[{code}]"))).collect();
     assert_eq!(missing, Vec::<String>::new());
-    assert_eq!(codes().len(), 25);
+    assert_eq!(codes().len(), 26);
 }
 
 /// Nonsense never panics and never passes.

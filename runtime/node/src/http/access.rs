@@ -8,7 +8,7 @@ use axum::extract::{MatchedPath, RawPathParams, Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use gristmill_config::{HostConfig, Role, TokenConfig};
+use gristmill_config::{HostConfig, Role, TokenConfig, TopicNames};
 use gristmill_engine::Instant;
 use sha2::{Digest, Sha256};
 
@@ -22,6 +22,8 @@ pub(super) struct Access {
     tokens: BTreeMap<[u8; 32], (String, TokenConfig)>,
     /// Methods with their roles, by path.
     needs: BTreeMap<&'static str, &'static [super::Method]>,
+    /// What topics are called on the broker.
+    names: TopicNames,
     /// The topic that each command goes to.
     commands: BTreeMap<String, String>,
 }
@@ -46,6 +48,7 @@ impl Access {
         Self {
             tokens: tokens.map(|(name, it)| (it.hash, (name.clone(), it.clone()))).collect(),
             needs: needs.into_iter().collect(),
+            names: config.topics.names.clone(),
             commands: commands.map(|(name, it)| (name.clone(), it.topic.clone())).collect(),
         }
     }
@@ -108,7 +111,8 @@ impl Access {
         let param = |name: &str| params.iter().find(|(it, _)| *it == name).map(|(_, value)| *value);
         let of_topic = ["/topics/{topic}", "/api/v1/topics/{topic}"];
         if of_topic.iter().any(|prefix| path.starts_with(prefix)) {
-            return param("topic").map_or(About::Host, About::Topic);
+            let topic = param("topic").map(|topic| self.names.on_broker(topic));
+            return topic.map_or(About::Host, About::Topic);
         }
         if path.starts_with("/commands/") {
             let topic = param("command").and_then(|name| self.commands.get(name));

@@ -66,7 +66,9 @@ pub(super) async fn create(
     State(api): State<Api>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let wanted: Wanted = query::json(&api, body)?;
+    let mut wanted: Wanted = query::json(&api, body)?;
+    let names = &api.host.shared().config.topics.names;
+    wanted.name = names.on_broker(&wanted.name).to_owned();
     if wanted.name.starts_with(topics::INTERNAL) {
         let wanted_name = "a name that does not begin with __: those are the host's own";
         return Err(ApiError::parameter("name", &wanted.name, wanted_name));
@@ -119,7 +121,8 @@ pub(super) async fn grow(
     if !stateful.is_empty() {
         return Err(ApiError::has_state(&name, &stateful));
     }
-    let declared = api.host.shared().config.topics.declared.get(&name).map(|it| it.partitions);
+    let declared =
+        api.host.shared().config.topics.declared.get(&*topic.name).map(|it| it.partitions);
     let mut described = api
         .blocking(move |host| {
             let topic = match host.broker().kafka() {

@@ -235,7 +235,7 @@ impl Worker {
         let broker = &self.shared.broker;
         let mut outgoing = Vec::with_capacity(emissions.len());
         for (index, emission) in (0_u32..).zip(emissions) {
-            let name = &emission.topic;
+            let name = self.shared.config.topics.names.on_broker(&emission.topic);
             if self.locals.is_some() && self.shared.config.topics.is_local(name) {
                 continue;
             }
@@ -257,7 +257,7 @@ impl Worker {
     /// An emission as the schema of its topic has it written. It was judged when it was emitted.
     fn encoded(&self, emission: Emission) -> Result<Emission, Failure> {
         let judged = Judged {
-            topic: &emission.topic,
+            topic: self.shared.config.topics.names.on_broker(&emission.topic),
             kind: &emission.kind,
             version: emission.version.as_deref(),
             payload: &emission.payload,
@@ -304,7 +304,7 @@ impl Worker {
             let slot = part.slots.get_mut(&invocation.event);
             let slot = slot.ok_or_else(|| lost("its bytes are gone"))?;
             let request = request::request(
-                (&self.shared.schemas, &bound.binding),
+                (&self.shared, &bound.binding),
                 invocation.partition.0,
                 slot,
                 invocation.number,

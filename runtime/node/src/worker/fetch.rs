@@ -15,8 +15,9 @@ use super::part::{Content, Held, ReadCursor, Slot, stored_size};
 use super::{Worker, attempts, request};
 use crate::Error;
 use crate::binding::{Binding, Role, Source};
-use crate::envelope::{self, Hasher128};
-use crate::schemas::{Broken, Schemas};
+use crate::envelope;
+use crate::schemas::Broken;
+use crate::shared::Shared;
 
 /// Events read from one topic partition in one turn: few enough that finished attempts and
 /// commits are not kept waiting, enough that a read's fixed cost does not show.
@@ -154,11 +155,7 @@ impl Worker {
         }
         let held = Held::new(&source.name, position, stored);
         let is_forwarded = source.role == Role::Given && binding.forwards_to().is_some();
-        let mut look = if is_forwarded {
-            forward()
-        } else {
-            look(binding, (&self.shared.schemas, &self.shared.hasher), &held)
-        };
+        let mut look = if is_forwarded { forward() } else { look(binding, &self.shared, &held) };
         if is_forwarded || binding.fallback.is_some() {
             let (place, event) = ((subscription, position.partition), EventRef::Record(position));
             // What was refused where it was passed on to would be again.
@@ -210,11 +207,7 @@ fn forward() -> Look {
 }
 
 /// Reads the envelope: who the event is, whether the filter wants it, and all a handler is given.
-pub(super) fn look(
-    binding: &Binding,
-    (schemas, hasher): (&Schemas, &Hasher128),
-    held: &Held,
-) -> Look {
+pub(super) fn look(binding: &Binding, shared: &Shared, held: &Held) -> Look {
     if held.origin.timer.is_some() {
         // A redriven timer is no event of a topic: it has no envelope and no id.
         return Look { id: None, verdict: Verdict::Accepted, failure: None, handled: None };
@@ -227,13 +220,13 @@ pub(super) fn look(
         }
     };
     let identity = &decoded.identity;
-    let id = identity.hash(hasher);
+    let id = identity.hash(&shared.hasher);
     let header = |name: &str| envelope::header(&held.stored.headers, name).map(|value| &value[..]);
     let version = identity.version.as_deref();
     if !binding.config.filter.accepts(&identity.kind, version, header) {
         return Look { id, verdict: Verdict::Filtered, failure: None, handled: None };
     }
-    match request::judged(schemas, held, decoded) {
+    match request::judged(shared, held, decoded) {
         Ok(handled) => {
             Look { id, verdict: Verdict::Accepted, failure: None, handled: Some(handled) }
         }

@@ -25,7 +25,6 @@ use crate::Error;
 use crate::binding::Binding;
 use crate::envelope::{self, Emitter, OriginBuf, time};
 use crate::plugins::{LocalHandler, LocalTopics};
-use crate::schemas::Schemas;
 
 /// Longest chain of local events, each caused by the one before (source: the contract, "Local
 /// emissions").
@@ -239,8 +238,7 @@ impl<'a> Cascade<'a> {
         if binding.config.grants.state && !world.binding.config.grants.state {
             return Err(within(stateless(&world.binding.name)));
         }
-        // It was judged when it was emitted, and is not written as anything else.
-        let look = fetch::look(binding, (&Schemas::default(), &world.shared.hasher), &event.held);
+        let look = fetch::look(binding, &world.shared, &event.held);
         if let Some(failure) = look.failure {
             return Err(within(failure));
         }

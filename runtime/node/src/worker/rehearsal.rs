@@ -31,7 +31,7 @@ pub(crate) fn rehearsal(
     let read_at = Position { topic, partition, offset: stored.offset };
     let held = Held::new(&topics::redrive_name(shared, &binding.name).into(), read_at, stored);
     let mut slot = Slot::new(Content::Record(Arc::new(held)), now);
-    let request = request::request((&shared.schemas, binding), partition.0, &mut slot, 1)?;
+    let request = request::request((shared, binding), partition.0, &mut slot, 1)?;
     let world = AttemptWorld {
         shared: Arc::clone(shared),
         binding: Arc::clone(binding),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use gristmill_config::TopicNames;
 use gristmill_engine::FailureClass;
 use gristmill_plugin_host::{Event, Failure, Handled, Request, Timer};
 use gristmill_store::TimerRecord;
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::part::{Content, Held, Slot};
 use crate::binding::Binding;
 use crate::envelope::{self, Decoded, Invalid, OriginBuf, Slices, TimerOrigin};
-use crate::schemas::{Away, Broken, Judged, Schemas};
+use crate::schemas::{Away, Broken, Judged};
+use crate::shared::Shared;
 
 /// What a timer carries from the event that set it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +60,7 @@ impl TimerContext {
 ///
 /// The failure of class `invalid`, when the envelope does not hold.
 pub(super) fn request(
-    (schemas, binding): (&Schemas, &Binding),
+    (shared, binding): (&Shared, &Binding),
     partition: u32,
     slot: &mut Slot,
     number: u32,
@@ -66,7 +68,7 @@ pub(super) fn request(
     let handled = match &slot.handled {
         Some((version, handled)) if *version == binding.version => handled.clone(),
         _ => {
-            let handled = handled((schemas, binding), partition, &slot.content)?;
+            let handled = handled((shared, binding), partition, &slot.content)?;
             slot.handled = Some((binding.version, handled.clone()));
             handled
         }
@@ -76,7 +78,7 @@ pub(super) fn request(
 }
 
 fn handled(
-    (schemas, binding): (&Schemas, &Binding),
+    (shared, binding): (&Shared, &Binding),
     partition: u32,
     content: &Content,
 ) -> Result<Handled, Failure> {
@@ -90,7 +92,7 @@ fn handled(
         return Ok(Handled::Timer(Arc::new(redriven_timer(held, timer))));
     }
     let decoded = envelope::decode(&binding.rules, &held.record()).map_err(|it| invalid(&it))?;
-    judged(schemas, held, decoded).map_err(|broken| match broken {
+    judged(shared, held, decoded).map_err(|broken| match broken {
         Broken::Invalid(it) => invalid(&it),
         Broken::Away(it) => away(it),
     })
@@ -120,27 +122,29 @@ pub(super) fn invalid(invalid: &Invalid) -> Failure {
 
 /// The event as its handler is given it, if its schema says nothing against that.
 pub(super) fn judged(
-    schemas: &Schemas,
+    shared: &Shared,
     held: &Held,
     mut decoded: Decoded<'_>,
 ) -> Result<Handled, Broken> {
-    if !decoded.is_tombstone {
+    let topics = &shared.config.topics;
+    // What is local was judged when it was emitted, and is not written as anything else.
+    if !decoded.is_tombstone && !topics.is_local(&held.origin.topic) {
         let judged = Judged {
             topic: &held.origin.topic,
             kind: &decoded.identity.kind,
             version: decoded.identity.version.as_deref(),
             payload: &decoded.payload,
         };
-        if let Some(json) = schemas.read(judged)? {
+        if let Some(json) = shared.schemas.read(judged)? {
             decoded.payload = json;
             decoded.content_type = Some(Cow::Owned("application/json".to_owned()));
         }
     }
-    Ok(event(held, decoded))
+    Ok(event(held, decoded, &topics.names))
 }
 
 /// The event as it was decoded.
-fn event(held: &Held, decoded: Decoded<'_>) -> Handled {
+fn event(held: &Held, decoded: Decoded<'_>, names: &TopicNames) -> Handled {
     let Decoded { identity, source, subject, time, correlation_id, causation_id, .. } = &decoded;
     let OriginBuf { topic, partition, offset, .. } = &held.origin;
     let slices = Slices::of(topic, &held.stored);
@@ -155,7 +159,7 @@ fn event(held: &Held, decoded: Decoded<'_>) -> Handled {
         source: shared(source),
         subject: subject.as_ref().map(shared),
         time_ms: time.0,
-        topic: topic.clone(),
+        topic: if names.differ() { names.own(topic).into() } else { topic.clone() },
         partition: *partition,
         offset: *offset,
         key: held.stored.key.clone(),

@@ -38,7 +38,7 @@ pub(super) struct AttemptWorld {
 
 impl World for AttemptWorld {
     fn check_emission(&mut self, emission: &Emission) -> Result<(), EmitError> {
-        let topic = emission.topic.as_str();
+        let topic = self.shared.config.topics.names.on_broker(&emission.topic);
         if !self.binding.config.grants.may_emit(topic) {
             return Err(EmitError::NotGranted(format!("emit = [{topic:?}]")));
         }
