@@ -19,3 +19,4 @@ mod reload;
 mod repartition;
 mod schemas;
 mod ticketing;
+mod versions;
