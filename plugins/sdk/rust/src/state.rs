@@ -136,7 +136,7 @@ pub enum StateError {
         /// The bytes it may have (default 1 MiB).
         bytes_max: u64,
     },
-    /// The name is empty or longer than 1,024 bytes.
+    /// The name is empty, longer than 1,024 bytes or begins with `local:`.
     InvalidName,
     /// The store is unavailable; `?` retries the event.
     Unavailable(String),
@@ -167,7 +167,9 @@ impl fmt::Display for StateError {
         match self {
             Self::NotGranted(line) => write!(out, "state is not granted; grant: {line}"),
             Self::TooLarge { bytes_max } => write!(out, "state value is over {bytes_max} bytes"),
-            Self::InvalidName => out.write_str("name of a state value is not 1 to 1,024 bytes"),
+            Self::InvalidName => out.write_str(
+                "name of a state value is not 1 to 1,024 bytes, or begins with `local:`",
+            ),
             Self::Unavailable(why) => write!(out, "state is unavailable: {why}"),
             Self::Json { name, .. } => write!(out, "state value {name:?} as JSON"),
         }

@@ -244,11 +244,11 @@ impl Worker {
             if broker.is_denied(name) {
                 return Err(denied(name));
             }
-            let size = emission.payload.len();
-            if let Some(limit) = broker.exceeded_limit(name, size) {
-                return Err(too_large(name, size, limit));
-            }
             let emission = self.encoded(emission)?;
+            let size = emission.payload.len();
+            if let Some(limit) = broker.exceeded_limit(&topic.name, size) {
+                return Err(too_large(&topic.name, size, limit));
+            }
             outgoing.push(Outgoing { index, emission, topic });
         }
         Ok(outgoing)
@@ -321,11 +321,10 @@ impl Worker {
                 now,
                 timers,
             };
-            let content = slot.content.clone();
             Ok(match &self.locals {
                 None => Box::pin(local::alone(&bound, request, world)) as Call,
                 Some(locals) => {
-                    let locals = locals.subscribe();
+                    let (locals, content) = (locals.subscribe(), slot.content.clone());
                     let causer =
                         Causer { world: world.clone(), request: request.clone(), content, locals };
                     Box::pin(causer.run(&bound, world))

@@ -291,7 +291,8 @@ impl World {
 
     fn state_key(&self, name: &str) -> Result<(Vec<u8>, String), StateError> {
         let key = self.lane()?;
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        // Those names are of handlers of local topics (source: the contract).
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || name.starts_with("local:") {
             return Err(StateError::InvalidName);
         }
         Ok((key, name.to_owned()))
