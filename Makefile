@@ -39,10 +39,10 @@ guests: build ## Build all Wasm guests into target/guests
 	@tests/scripts/guests.sh
 
 kafka: ## Fetch Apache Kafka, which the end-to-end tests start
-	@tests/scripts/kafka.sh
+	@tests/scripts/server.sh kafka $(KAFKA_LIBS) copy
 
 registry: ## Fetch a schema registry, which the end-to-end tests start
-	@tests/scripts/registry.sh
+	@tests/scripts/server.sh registry $(REGISTRY) unpack
 
 peers: ## Build what Gristmill is measured beside on Kafka
 	@tests/scripts/peers.sh

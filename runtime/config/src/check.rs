@@ -36,7 +36,7 @@ fn known(host: &HostConfig, manifests: &[Manifest], existing: &[String]) -> BTre
     let declared = host.topics.declared.keys().chain(existing).cloned();
     let subscriptions = manifests.iter().flat_map(|manifest| &manifest.subscriptions);
     let dead = subscriptions.flat_map(|subscription| {
-        let named = subscription.topics.iter().filter_map(TopicSelector::name);
+        let named = subscription.named_topics();
         named.filter_map(|topic| subscription.dead_letter_topic(topic))
     });
     declared.chain(dead).collect()
@@ -180,7 +180,7 @@ impl<'a> Check<'a> {
         let stateful: Vec<_> = all.filter(|other| other.local && other.grants.state).collect();
         for (glob, place) in subscription.grants.emit.iter().zip(&subscription.places.emit) {
             let caused = |other: &&&SubscriptionConfig| {
-                other.topics.iter().filter_map(TopicSelector::name).any(|it| glob.matches(it))
+                other.named_topics().any(|topic| glob.matches(topic))
             };
             let Some(handler) = stateful.iter().find(caused) else { continue };
             let reason = format!(

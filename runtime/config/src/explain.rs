@@ -6,7 +6,7 @@ use gristmill_engine::OnExhausted;
 
 use crate::{
     Broker, Env, HostConfig, Problems, SchemaConfig, SchemaSource, Secret, Source,
-    SubscriptionConfig, TopicSelector, host,
+    SubscriptionConfig, host,
     keys::{Key, Kind, Pairs, Preset, Table, host::HOST, manifest::MANIFEST},
     manifest, units,
     walk::{
@@ -155,8 +155,8 @@ pub fn explain(
 /// The schemas that judge events of the topics that a subscription names.
 fn schemas(file: &str, config: &HostConfig, subscription: &SubscriptionConfig) -> Vec<Setting> {
     let judges = |schema: &SchemaConfig| {
-        let named = subscription.topics.iter().filter_map(TopicSelector::name);
-        named.into_iter().any(|topic| schema.topics.iter().any(|it| it.matches(topic)))
+        let mut named = subscription.named_topics();
+        named.any(|topic| schema.topics.iter().any(|it| it.matches(topic)))
     };
     let judging = config.schemas.named.iter().filter(|(_, schema)| judges(schema));
     let told = judging.map(|(name, schema)| Setting {

@@ -12,7 +12,7 @@ use gristmill_engine::{Bytes, Millis, WorkerPolicy};
 
 use crate::{
     AccessRule, Broker, Commands, Env, Glob, Guarantee, HttpOrigin, KeyRule, KeyTemplate, Problems,
-    Schemas, Secret, Source, TokenConfig, TopicNames, access, broker, commands,
+    Schemas, Secret, Source, TokenConfig, TopicNames, TopicSelector, access, broker, commands,
     keys::host::{HOST, KAFKA_INTERVAL_MIN},
     names::Template,
     problem::code,
@@ -232,6 +232,13 @@ pub struct Plugins {
     pub fuel: bool,
     /// Digests kept per plugin for rollback, 1 to 100.
     pub history: u32,
+}
+
+impl Ceilings {
+    /// Whether what is read by that entry is a topic whose events never leave the host.
+    pub(crate) fn is_local(&self, topic: &TopicSelector) -> bool {
+        topic.name().is_some_and(|name| self.local.contains(name))
+    }
 }
 
 impl Default for Ceilings {

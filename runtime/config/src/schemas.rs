@@ -77,6 +77,18 @@ pub enum Compatibility {
     Full,
 }
 
+impl Compatibility {
+    /// Whether it must read what the one before wrote.
+    pub fn is_backward(self) -> bool {
+        matches!(self, Self::Backward | Self::Full)
+    }
+
+    /// Whether it must be read by the one before.
+    pub fn is_forward(self) -> bool {
+        matches!(self, Self::Forward | Self::Full)
+    }
+}
+
 /// How a schema begins that a registry has.
 const REGISTRY: &str = "registry:";
 

@@ -69,6 +69,11 @@ impl SubscriptionConfig {
         self.policy.stateful
     }
 
+    /// The topics it names; expressions name none.
+    pub fn named_topics(&self) -> impl Iterator<Item = &str> {
+        self.topics.iter().filter_map(TopicSelector::name)
+    }
+
     /// Whether it reads `topic`: one that is named, or that an expression matches and that does
     /// not hold what it gave up on or passed on itself.
     pub fn reads(&self, topic: &str) -> bool {

@@ -13,7 +13,7 @@ mod schema;
 pub use error::Error;
 pub use framing::{framed, unframed};
 pub use registry::{Registered, Registry, RegistryError, RegistrySettings};
-pub use schema::{Compatibility, Kind, Schema};
+pub use schema::{Kind, Schema};
 
 /// Violations of one payload that are told one by one; more are counted.
 const VIOLATIONS_MAX: usize = 20;

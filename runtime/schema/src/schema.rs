@@ -14,19 +14,6 @@ pub enum Kind {
     Avro,
 }
 
-/// What a schema must be able to do with the data of the one before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compatibility {
-    /// Nothing.
-    None,
-    /// Read what the one before wrote.
-    Backward,
-    /// Write what the one before reads.
-    Forward,
-    /// Both.
-    Full,
-}
-
 /// A schema that is ready to judge.
 pub struct Schema {
     text: String,
@@ -100,28 +87,9 @@ impl Schema {
         }
     }
 
-    /// Why this schema cannot follow `before`, as far as that can be told; nothing where it can.
-    pub fn misfits(&self, before: &Self, wanted: Compatibility) -> Vec<String> {
-        let (backward, forward) = match wanted {
-            Compatibility::None => (false, false),
-            Compatibility::Backward => (true, false),
-            Compatibility::Forward => (false, true),
-            Compatibility::Full => (true, true),
-        };
-        let mut misfits = Vec::new();
-        let directions = [
-            (backward, self, before, "it cannot read what the one before wrote"),
-            (forward, before, self, "the one before cannot read what it writes"),
-        ];
-        for (_, reader, writer, what) in directions.into_iter().filter(|it| it.0) {
-            let found = reader.refusals(writer).into_iter();
-            misfits.extend(found.map(|why| format!("{what}: {why}")));
-        }
-        misfits
-    }
-
-    /// Why it cannot read everything that `writer` allows.
-    fn refusals(&self, writer: &Self) -> Vec<String> {
+    /// Why it cannot read everything that `writer` allows, as far as that can be told; nothing
+    /// where it can.
+    pub fn refusals(&self, writer: &Self) -> Vec<String> {
         match (&self.form, &writer.form) {
             (Form::Json(reader), Form::Json(writer)) => {
                 compatibility::refusals(reader.document(), writer.document())

@@ -10,11 +10,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use gristmill_tests::support::client::{Answer, Client, Stored};
 use gristmill_tests::support::component::{binary, guest};
-use gristmill_tests::support::home::{Home, Process};
+use gristmill_tests::support::home::Home;
 use gristmill_tests::support::{process, wait};
 use serde_json::Value;
 
-use super::both::{Ground, on_both, on_kafka};
+use super::both::{Ground, on_both, on_kafka, start};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Senders that may wait at once.
@@ -82,12 +82,6 @@ fn home(ground: &Ground) -> Result<Home> {
     home.put("puppet.toml", MANIFEST.as_bytes())?;
     home.put("puppet.wasm", &guest("puppet")?)?;
     Ok(home)
-}
-
-fn start(home: &Home) -> Result<(Process, Client)> {
-    let mut host = home.start(&[])?;
-    let client = host.must_be_ready()?;
-    Ok((host, client))
 }
 
 /// Sends a command under an idempotency key.

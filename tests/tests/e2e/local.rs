@@ -12,7 +12,7 @@ use gristmill_tests::support::home::{Home, Process};
 use gristmill_tests::support::wait;
 use serde_json::json;
 
-use super::both::{Ground, embedded, on_both};
+use super::both::{Ground, embedded, on_both, settle, start};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 const TABLES: &str = r"[topics.defaults]
@@ -73,20 +73,6 @@ fn home(ground: &Ground) -> Result<Home> {
     home.put("tally.toml", TALLIES.as_bytes())?;
     home.put("tally.wasm", &guest("tally")?)?;
     Ok(home)
-}
-
-fn start(home: &Home) -> Result<(Process, Client)> {
-    let mut host = home.start(&[])?;
-    let client = host.must_be_ready()?;
-    Ok((host, client))
-}
-
-fn settle(client: &Client, host: &Process) -> Result<()> {
-    let settled = wait::until(PATIENCE, || {
-        let open: u64 = client.subscriptions()?.iter().map(Subscription::unsettled).sum();
-        Ok((open == 0).then_some(()))
-    })?;
-    settled.with_context(|| format!("no rest: {:?}\n{}", client.subscriptions(), host.tail()))
 }
 
 /// Has `cause` obey a script, and gives what came to be said, as subscription and words.

@@ -9,7 +9,7 @@ use gristmill_tests::support::component::{binary, guest};
 use gristmill_tests::support::home::{Home, Process};
 use gristmill_tests::support::wait;
 
-use super::both::{Ground, embedded, on_both};
+use super::both::{Ground, embedded, on_both, start};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 const TABLES: &str = r#"[topics]
@@ -56,12 +56,6 @@ fn home(ground: &Ground) -> Result<Home> {
     home.put("puppet.toml", PUPPET.as_bytes())?;
     home.put("puppet.wasm", &guest("puppet")?)?;
     Ok(home)
-}
-
-fn start(home: &Home) -> Result<(Process, Client)> {
-    let mut host = home.start(&[])?;
-    let client = host.must_be_ready()?;
-    Ok((host, client))
 }
 
 /// What `answers` holds when there are so many, as subscription and words.

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use gristmill_engine::PartitionId;
 use gristmill_store::{Settings, Store};
-use gristmill_tests::support::client::{Client, Stored, Subscription};
+use gristmill_tests::support::client::{Client, Stored};
 use gristmill_tests::support::component::{binary, guest};
 use gristmill_tests::support::home::{Home, Process};
 use gristmill_tests::support::wait;
 use serde_json::{Value, json};
 
-use super::both::{Ground, embedded, on_both};
+use super::both::{Ground, embedded, on_both, settle, start};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Keys that events are of: more than there are partitions.
@@ -51,12 +51,6 @@ fn home(ground: &Ground, lines: &str) -> Result<Home> {
     Ok(home)
 }
 
-fn start(home: &Home) -> Result<(Process, Client)> {
-    let mut host = home.start(&[])?;
-    let client = host.must_be_ready()?;
-    Ok((host, client))
-}
-
 fn publish(client: &Client, (topic, key): (&str, &str), payload: &Value) -> Result<()> {
     client.send(&format!("/topics/{topic}?key={key}"), payload).map(drop)
 }
@@ -75,14 +69,6 @@ fn publish_rounds(client: &Client, rounds: std::ops::Range<u32>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn settle(client: &Client, host: &Process) -> Result<()> {
-    let settled = wait::until(PATIENCE, || {
-        let open: u64 = client.subscriptions()?.iter().map(Subscription::unsettled).sum();
-        Ok((open == 0).then_some(()))
-    })?;
-    settled.with_context(|| format!("no rest: {:?}\n{}", client.subscriptions(), host.tail()))
 }
 
 /// What a subscription published: ids with their numbers, by key, in order of the numbers.

@@ -5,14 +5,14 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use gristmill_tests::support::client::{Client, Stored, Subscription};
+use gristmill_tests::support::client::{Client, Stored};
 use gristmill_tests::support::component::{binary, guest};
 use gristmill_tests::support::home::{Home, Process};
 use gristmill_tests::support::registry::{Registry, free_port};
 use gristmill_tests::support::wait;
 use serde_json::{Value, json};
 
-use super::both::{Ground, embedded, on_both};
+use super::both::{Ground, embedded, on_both, settle, start};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 const TOPICS: &str = "[topics.defaults]\npartitions = 2\n[topics.in]\n[topics.answers]\n\
@@ -50,20 +50,6 @@ fn home(ground: &Ground, schemas: &str) -> Result<Home> {
     home.put("tally.toml", TALLY.as_bytes())?;
     home.put("tally.wasm", &guest("tally")?)?;
     Ok(home)
-}
-
-fn start(home: &Home) -> Result<(Process, Client)> {
-    let mut host = home.start(&[])?;
-    let client = host.must_be_ready()?;
-    Ok((host, client))
-}
-
-fn settle(client: &Client, host: &Process) -> Result<()> {
-    let settled = wait::until(PATIENCE, || {
-        let open: u64 = client.subscriptions()?.iter().map(Subscription::unsettled).sum();
-        Ok((open == 0).then_some(()))
-    })?;
-    settled.with_context(|| format!("no rest: {:?}\n{}", client.subscriptions(), host.tail()))
 }
 
 /// Ids that `tally` has numbered, in the order of their numbers.

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use gristmill_tests::support::client::{Client, Stored, Subscription};
 use gristmill_tests::support::component::{binary, guest};
-use gristmill_tests::support::home::{Home, Process};
+use gristmill_tests::support::home::Home;
 use gristmill_tests::support::wait;
 use serde_json::{Value, json};
 
-use super::both::{Ground, on_both};
+use super::both::{Ground, on_both, start};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 const TABLES: &str = r#"[topics.defaults]
@@ -79,12 +79,6 @@ fn home(ground: &Ground) -> Result<Home> {
         home.put(&format!("{name}.wasm"), &guest(component)?)?;
     }
     Ok(home)
-}
-
-fn start(home: &Home) -> Result<(Process, Client)> {
-    let mut host = home.start(&[])?;
-    let client = host.must_be_ready()?;
-    Ok((host, client))
 }
 
 fn publish(client: &Client, version: &str, data: &Value) -> Result<u16> {

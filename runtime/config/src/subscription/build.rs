@@ -32,13 +32,11 @@ pub(crate) fn subscription(
     let policy = policy(table, &grants, &dead_letter, ceilings);
     let name = table.text_if_any("name").unwrap_or(plugin).to_owned();
     let topics = selectors(table, &ceilings.names);
-    let is_local =
-        |topic: &TopicSelector| topic.name().is_some_and(|it| ceilings.local.contains(it));
     let places = |list: &Checked, key: &str| list.texts(key).iter().map(|one| one.1).collect();
     let subscription = SubscriptionConfig {
         name,
         enabled: table.flag("enabled"),
-        local: topics.iter().any(is_local),
+        local: topics.iter().any(|topic| ceilings.is_local(topic)),
         topics,
         envelope: envelope(table),
         filter: filter(table.table("filter")),

@@ -3,7 +3,7 @@
 
 use super::SubscriptionConfig;
 use crate::{
-    Ceilings, TopicSelector,
+    Ceilings,
     problem::code,
     report::Report,
     walk::{
@@ -58,12 +58,10 @@ pub(super) fn check(
 
 /// Its topics are all local, by name.
 fn check_topics(subscription: &SubscriptionConfig, ceilings: &Ceilings, report: &mut Report<'_>) {
-    let is_local =
-        |topic: &TopicSelector| topic.name().is_some_and(|it| ceilings.local.contains(it));
-    let local = subscription.topics.iter().filter(|topic| is_local(topic));
+    let local = subscription.topics.iter().filter(|topic| ceilings.is_local(topic));
     let local: Vec<String> = local.map(|topic| string(topic.as_str())).collect();
     for (topic, place) in subscription.topics.iter().zip(&subscription.places.topics) {
-        if !is_local(topic) {
+        if !ceilings.is_local(topic) {
             let reason = format!(
                 "\"{topic}\" is not local and {} is: two subscriptions can handle them",
                 local.join(", ")

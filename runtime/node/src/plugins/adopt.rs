@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 use gristmill_config::{
     Broker, Clock, Glob, HostConfig, HttpHost, HttpOrigin as GrantedOrigin, Manifest, Problem,
-    Problems, Source as Document, SubscriptionConfig, TopicSelector,
+    Problems, Source as Document, SubscriptionConfig,
 };
 use gristmill_engine::{PartitionId, SubscriptionId, TopicId, Version};
 use gristmill_plugin_host::{
@@ -50,10 +50,10 @@ pub(super) fn local_subscriptions(shared: &Shared, stem: &str, files: &Files) ->
     let subscriptions =
         manifest(shared, stem, files).map_or_else(|_| Vec::new(), |it| it.subscriptions);
     let local = subscriptions.into_iter().filter(|subscription| subscription.local);
-    let named = |topics: &[TopicSelector]| -> Vec<String> {
-        topics.iter().filter_map(TopicSelector::name).map(str::to_owned).collect()
+    let named = |subscription: &SubscriptionConfig| -> Vec<String> {
+        subscription.named_topics().map(str::to_owned).collect()
     };
-    local.map(|subscription| (subscription.name, named(&subscription.topics))).collect()
+    local.map(|subscription| (subscription.name.clone(), named(&subscription))).collect()
 }
 
 fn manifest(shared: &Shared, stem: &str, files: &Files) -> Result<Manifest, Problems> {
@@ -143,14 +143,9 @@ pub(super) fn bind(
 
 /// Events whose schema never was here would only wait, and what else is to be done with them.
 fn check_schemas(shared: &Shared, file: &str, config: &SubscriptionConfig) -> Result<(), Refused> {
-    let reads = |topics: &Glob| {
-        let named = config.topics.iter().filter_map(TopicSelector::name);
-        named.into_iter().any(|name| topics.matches(name))
-    };
-    let emits = |topics: &Glob| {
-        let granted = config.grants.emit.iter();
-        granted.into_iter().any(|grant| topics.matches(grant.as_str()))
-    };
+    let reads = |topics: &Glob| config.named_topics().any(|name| topics.matches(name));
+    let emits =
+        |topics: &Glob| config.grants.emit.iter().any(|grant| topics.matches(grant.as_str()));
     match shared.schemas.away(|topics| reads(topics) || emits(topics)) {
         None => Ok(()),
         Some(away) => {

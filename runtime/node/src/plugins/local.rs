@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gristmill_config::TopicSelector;
-
 use super::status::Notices;
 use crate::binding::Binding;
 
@@ -45,7 +43,7 @@ impl LocalTopics {
         let mut handlers: BTreeMap<String, Vec<LocalHandler>> = BTreeMap::new();
         let bound = board.subscriptions.iter().filter(|(_, status)| status.binding.config.local);
         for (name, status) in bound {
-            for topic in topics(&status.binding) {
+            for topic in status.binding.config.named_topics() {
                 handlers.entry(topic.to_owned()).or_default().push(match status.paused {
                     None => LocalHandler::Ready(Arc::clone(&status.binding)),
                     Some(why) => LocalHandler::Away { name: name.clone(), why: why.to_owned() },
@@ -92,8 +90,3 @@ impl PartialEq for LocalHandler {
 }
 
 impl Eq for LocalHandler {}
-
-/// The topics of a local subscription, which are all named.
-fn topics(binding: &Binding) -> impl Iterator<Item = &str> {
-    binding.config.topics.iter().filter_map(TopicSelector::name)
-}

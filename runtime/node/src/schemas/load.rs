@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_config::{
-    Compatibility as Wanted, HostConfig, Problem, Problems, RegistryConfig, SchemaConfig,
-    SchemaSource, Severity,
+    HostConfig, Problem, Problems, RegistryConfig, SchemaConfig, SchemaSource, Severity,
 };
-use gristmill_schema::{Compatibility, Kind, Registry, RegistrySettings, Schema};
+use gristmill_schema::{Kind, Registry, RegistrySettings, Schema};
 
 use super::known::Known;
 use super::{Rule, Schemas, Source};
@@ -57,18 +56,20 @@ pub fn check(config: &HostConfig) -> Problems {
     let mut problems = Problems::default();
     let files = files(config, &mut problems);
     for (name, schema) in &config.schemas.named {
-        let wanted = match schema.compatibility {
-            Wanted::None => Compatibility::None,
-            Wanted::Backward => Compatibility::Backward,
-            Wanted::Forward => Compatibility::Forward,
-            Wanted::Full => Compatibility::Full,
-        };
-        let before = schema.follows.as_ref().and_then(|before| files.get(before));
-        let (Some(own), Some(before)) = (files.get(name), before) else { continue };
-        let follows = schema.follows.as_deref().unwrap_or_default();
-        for misfit in own.misfits(before, wanted) {
-            let reason = format!("schema `{name}` cannot follow `{follows}`: {misfit}");
-            problems.push(problem(config, schema, (MISFIT, reason)));
+        let Some(follows) = &schema.follows else { continue };
+        let (Some(own), Some(before)) = (files.get(name), files.get(follows)) else { continue };
+        let wanted = schema.compatibility;
+        for (_, reader, writer, what) in [
+            (wanted.is_backward(), own, before, "it cannot read what the one before wrote"),
+            (wanted.is_forward(), before, own, "the one before cannot read what it writes"),
+        ]
+        .into_iter()
+        .filter(|(is_wanted, ..)| *is_wanted)
+        {
+            for why in reader.refusals(writer) {
+                let reason = format!("schema `{name}` cannot follow `{follows}`: {what}: {why}");
+                problems.push(problem(config, schema, (MISFIT, reason)));
+            }
         }
     }
     problems

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gristmill_config::Glob;
+use gristmill_plugin_host::Emission;
 use gristmill_schema::{Kind, Schema, framed, unframed};
 
 use self::known::Known;
@@ -52,6 +53,14 @@ pub(crate) struct Judged<'a> {
     pub(crate) kind: &'a str,
     pub(crate) version: Option<&'a str>,
     pub(crate) payload: &'a Bytes,
+}
+
+impl<'a> Judged<'a> {
+    /// What a handler emits to a topic that is called so on the broker.
+    pub(crate) fn emission(topic: &'a str, emission: &'a Emission) -> Self {
+        let Emission { kind, version, payload, .. } = emission;
+        Self { topic, kind, version: version.as_deref(), payload }
+    }
 }
 
 /// Why an event cannot be used.

@@ -244,7 +244,7 @@ impl Worker {
             if broker.is_denied(name) {
                 return Err(denied(name));
             }
-            let emission = self.encoded(emission)?;
+            let emission = self.encoded(&topic, emission)?;
             let size = emission.payload.len();
             if let Some(limit) = broker.exceeded_limit(&topic.name, size) {
                 return Err(too_large(&topic.name, size, limit));
@@ -255,13 +255,8 @@ impl Worker {
     }
 
     /// An emission as the schema of its topic has it written. It was judged when it was emitted.
-    fn encoded(&self, emission: Emission) -> Result<Emission, Failure> {
-        let judged = Judged {
-            topic: self.shared.config.topics.names.on_broker(&emission.topic),
-            kind: &emission.kind,
-            version: emission.version.as_deref(),
-            payload: &emission.payload,
-        };
+    fn encoded(&self, topic: &Topic, emission: Emission) -> Result<Emission, Failure> {
+        let judged = Judged::emission(&topic.name, &emission);
         match self.shared.schemas.publish(judged, emission.content_type.as_deref()) {
             Ok(None) => Ok(emission),
             Ok(Some(Published { payload, media })) => {

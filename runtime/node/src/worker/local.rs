@@ -1,7 +1,7 @@
 //! Runs the handlers of local topics within the attempt whose emissions they handle: one fails with
 //! the other, and their effects are those of one event. It stages nothing.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use gristmill_plugin_host::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::overlay::{StateValue, is_alive};
+use super::overlay::{StateValue, bytes_at, is_alive, overlaid};
 use super::part::{Content, Held};
 use super::request::TimerContext;
 use super::stage::{emitter, origin, state_value};
@@ -381,10 +381,7 @@ impl World for LocalWorld {
     fn state_get(&mut self, name: &str) -> Result<Option<Bytes>, StateError> {
         let name = format!("{}{name}", self.prefix);
         match self.writes.get(&name) {
-            Some(value) => {
-                let alive = is_alive(value, self.beneath.now);
-                Ok(value.as_ref().filter(|_| alive).map(|(bytes, _)| bytes.clone()))
-            }
+            Some(value) => Ok(bytes_at(value, self.beneath.now)),
             None => self.beneath.state_get(&name),
         }
     }
@@ -401,21 +398,12 @@ impl World for LocalWorld {
             name.starts_with(&prefix) && after.as_deref().is_none_or(|after| name > after)
         };
         let own = self.writes.iter().filter(|(name, _)| is_wanted(name));
-        let own: Vec<_> = own.map(|(name, it)| (name, is_alive(it, self.beneath.now))).collect();
-        // Every deletion can take one name away.
-        let gone = own.iter().filter(|(_, alive)| !alive).count();
-        let more = limit.saturating_add(u32::try_from(gone).unwrap_or(u32::MAX));
-        let kept = self.beneath.state_names(&prefix, after.as_deref(), more)?;
-        let mut names: BTreeSet<String> = kept.into_iter().collect();
-        for (name, alive) in own {
-            if alive {
-                names.insert(name.clone());
-            } else {
-                names.remove(name);
-            }
-        }
+        let own = own.map(|(name, it)| (name.clone(), is_alive(it, self.beneath.now))).collect();
+        let names = overlaid(&own, limit, |limit| {
+            self.beneath.state_names(&prefix, after.as_deref(), limit)
+        })?;
         let own = names.iter().filter_map(|name| name.strip_prefix(&self.prefix));
-        Ok(own.take(usize::try_from(limit).unwrap_or(usize::MAX)).map(str::to_owned).collect())
+        Ok(own.map(str::to_owned).collect())
     }
 
     fn timer_room(&mut self, _due_ms: u64) -> Result<(), TimerError> {

@@ -2,7 +2,7 @@
 //! checkpoint that carries it is durable. It never decides when that is.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -169,6 +169,32 @@ impl Names {
             Self::More(names) => names.iter().for_each(|(name, value)| take(name, value)),
         }
     }
+}
+
+/// Up to `limit` names of state that `beneath` has, changed by writes that it does not know: each
+/// with whether it holds a value.
+pub(crate) fn overlaid<E>(
+    writes: &BTreeMap<String, bool>,
+    limit: u32,
+    beneath: impl FnOnce(u32) -> Result<Vec<String>, E>,
+) -> Result<Vec<String>, E> {
+    // Every deletion can take one name away.
+    let gone = writes.values().filter(|alive| !**alive).count();
+    let more = limit.saturating_add(u32::try_from(gone).unwrap_or(u32::MAX));
+    let mut names: BTreeSet<String> = beneath(more)?.into_iter().collect();
+    for (name, alive) in writes {
+        if *alive {
+            names.insert(name.clone());
+        } else {
+            names.remove(name);
+        }
+    }
+    Ok(names.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+}
+
+/// The bytes of a state value, if it exists at `now`.
+pub(crate) fn bytes_at(value: &StateValue, now: Instant) -> Option<Bytes> {
+    value.as_ref().filter(|_| is_alive(value, now)).map(|(bytes, _)| bytes.clone())
 }
 
 /// Whether a state value exists at `now`: its time to live is over at the moment it names.

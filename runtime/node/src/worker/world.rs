@@ -8,7 +8,7 @@ use gristmill_engine::Instant;
 use gristmill_plugin_host::{Emission, EmitError, LOCAL_NAMES, StateError, TimerError, World};
 use gristmill_store::{Names, Scope};
 
-use super::overlay::{Overlay, is_alive};
+use super::overlay::{Overlay, bytes_at, overlaid};
 use crate::binding::Binding;
 use crate::schemas::{Broken, Judged};
 use crate::shared::Shared;
@@ -54,12 +54,7 @@ impl World for AttemptWorld {
         if emission.bytes() > most {
             return Err(EmitError::TooLarge(most));
         }
-        let judged = Judged {
-            topic,
-            kind: &emission.kind,
-            version: emission.version.as_deref(),
-            payload: &emission.payload,
-        };
+        let judged = Judged::emission(topic, emission);
         match self.shared.schemas.admit(judged, emission.content_type.as_deref()) {
             Err(Broken::Invalid(invalid)) => Err(EmitError::Schema(invalid.violations)),
             // When the attempt has ended, it waits.
@@ -69,8 +64,7 @@ impl World for AttemptWorld {
 
     fn state_get(&mut self, name: &str) -> Result<Option<Bytes>, StateError> {
         if let Some(value) = self.overlay().state(&self.key, name) {
-            let alive = is_alive(value, self.now);
-            return Ok(value.as_ref().filter(|_| alive).map(|(bytes, _)| bytes.clone()));
+            return Ok(bytes_at(value, self.now));
         }
         let stored = self.shared.store.state_get(self.scope, &self.key, name, self.now);
         stored.map_err(|error| StateError::Unavailable(crate::error::chain(&error)))
@@ -117,26 +111,12 @@ impl AttemptWorld {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<String>, StateError> {
-        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let uncommitted = self.overlay().state_names(&self.key, prefix, after, self.now);
-        // Every uncommitted deletion can take one stored name away.
-        let gone = uncommitted.values().filter(|alive| !**alive).count();
-        let limit = limit.saturating_add(u32::try_from(gone).unwrap_or(u32::MAX));
-        let page = Names { prefix, after, limit };
-        let stored = self
-            .shared
-            .store
-            .state_names(self.scope, &self.key, page, self.now)
-            .map_err(|error| StateError::Unavailable(crate::error::chain(&error)))?;
-        let mut names: std::collections::BTreeSet<String> = stored.into_iter().collect();
-        for (name, alive) in uncommitted {
-            if alive {
-                names.insert(name);
-            } else {
-                names.remove(&name);
-            }
-        }
-        Ok(names.into_iter().take(wanted).collect())
+        overlaid(&uncommitted, limit, |limit| {
+            let page = Names { prefix, after, limit };
+            let stored = self.shared.store.state_names(self.scope, &self.key, page, self.now);
+            stored.map_err(|error| StateError::Unavailable(crate::error::chain(&error)))
+        })
     }
 
     fn overlay(&self) -> MutexGuard<'_, Overlay> {
