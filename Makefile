@@ -10,8 +10,9 @@ GRISTMILL ?= $(TARGET)/debug/gristmill
 GUESTS ?= $(TARGET)/guests
 KAFKA_LIBS ?= $(TARGET)/kafka
 REGISTRY ?= $(TARGET)/registry
+COLLECTOR ?= $(TARGET)/collector
 PEERS ?= $(TARGET)/peers
-export TARGET GRISTMILL GUESTS KAFKA_LIBS REGISTRY PEERS
+export TARGET GRISTMILL GUESTS KAFKA_LIBS REGISTRY COLLECTOR PEERS
 
 # Only a machine that builds once gains nothing by incremental compilation.
 ifdef CI
@@ -23,8 +24,8 @@ CARGO := tests/scripts/cargo.sh
 ALL := --workspace --all-targets --locked
 SEEDS ?= 100000
 
-.PHONY: help setup build guests kafka registry peers test demo bench bench-kafka chaos sim fmt \
-	lint clean fmt-check tidy deny advisories plugins unit doctest e2e image image-build
+.PHONY: help setup build guests kafka registry collector peers test demo bench bench-kafka chaos \
+	sim fmt lint clean fmt-check tidy deny advisories plugins unit doctest e2e image image-build
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,18 +45,21 @@ kafka: ## Fetch Apache Kafka, which the end-to-end tests start
 registry: ## Fetch a schema registry, which the end-to-end tests start
 	@tests/scripts/server.sh registry $(REGISTRY) unpack
 
+collector: ## Build an OpenTelemetry Collector, which the end-to-end tests start
+	@tests/scripts/collector.sh $(COLLECTOR)
+
 peers: ## Build what Gristmill is measured beside on Kafka
 	@tests/scripts/peers.sh
 
 test: ## Set up, then run every test, stage by stage; what CI runs
 	@tests/scripts/test.sh setup fmt-check tidy deny build lint plugins guests kafka registry \
-		unit doctest e2e image
+		collector unit doctest e2e image
 
 demo: setup guests ## Set up, build, and play the ticketing story
 	@tests/scripts/demo.sh examples/ticketing/demo.sh
 
 # The guests are built by the developer's binary; what is measured is a release.
-bench: guests ## Measure throughput and latency (release build; takes long the first time)
+bench: guests collector ## Measure throughput and latency (release build; takes long the first time)
 	@$(CARGO) build --release --locked -p gristmill-cli
 	@GRISTMILL=$(TARGET)/release/gristmill \
 		$(CARGO) run --release --locked -p gristmill-tests --bin bench -- $(ARGS)
@@ -104,7 +108,7 @@ unit: guests ## Unit and integration tests of every crate
 doctest: ## Examples in documentation
 	@$(CARGO) test -q --workspace --locked --doc
 
-e2e: guests kafka registry ## End-to-end tests, on the built binary
+e2e: guests kafka registry collector ## End-to-end tests, on the built binary
 	@$(CARGO) test -q --workspace --locked --no-fail-fast --test e2e --test kafka_api
 
 image: build ## Build the container image from the built binary, and run it

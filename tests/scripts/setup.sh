@@ -37,6 +37,9 @@ perl -MIPC::Cmd -MFindBin -e 1 2>/dev/null || missing+=(perl)
 # Apache Kafka comes as jars.
 need default-jre-headless java
 need maven mvn
+# The OpenTelemetry Collector of the tests comes as Go modules; Go's own package is found there.
+PATH=$PATH:/usr/local/go/bin
+need golang-go go
 # Alert rules are checked, and fire, in the real one.
 need prometheus prometheus promtool
 # The image is built and run only where containers are native.

@@ -73,7 +73,7 @@ pub enum Because {
 type Described = (&'static str, &'static str, &'static [&'static str]);
 
 /// In the order in which an event comes to them. A key of several parts wins over its beginning.
-const STAGES: [Described; 12] = [
+const STAGES: [Described; 14] = [
     (
         "read",
         "its topics, in the order of their offsets",
@@ -83,6 +83,8 @@ const STAGES: [Described; 12] = [
     ("decode", "who the event is, and what its data is", &["envelope", "id_header", "fields"]),
     ("filter", "whether the event is the handler's", &["filter"]),
     (JUDGE, "whether its data is what the schemas of its topic say", &[JUDGE]),
+    ("log", "what the host, and handlers through it, say", &[]),
+    ("trace", "a span for every attempt, emission and outgoing request", &[]),
     ("order", "which events wait for which", &["order", "concurrency", "events_per_second"]),
     ("breaker", "whether anything is attempted now", &["breaker"]),
     ("handle", "an attempt in the plugin's sandbox", &["grants", "limits", "strategy"]),
@@ -117,9 +119,15 @@ const LOCAL_STAGES: [Described; 5] = [
 ];
 
 /// Tables of the host's configuration that belong to a stage, and which of their keys.
-const OF_THE_HOST: [(&str, &str, &[&str]); 2] = [
-    ("broker", "commit", &["kind", "guarantee", "transaction_timeout"]),
-    ("checkpoint", "commit", &["interval_min", "interval_max", "events_max", "bytes_max", "drain"]),
+const OF_THE_HOST: [(&[&str], &str, &[&str]); 4] = [
+    (&["telemetry"], "log", &["log", "log_format"]),
+    (&["telemetry", "otlp"], "trace", &["endpoint", "sample"]),
+    (&["broker"], "commit", &["kind", "guarantee", "transaction_timeout"]),
+    (
+        &["checkpoint"],
+        "commit",
+        &["interval_min", "interval_max", "events_max", "bytes_max", "drain"],
+    ),
 ];
 
 /// Explains every subscription of a manifest, in their order.
@@ -198,12 +206,17 @@ fn of_the_host(
 ) -> Vec<(&'static str, Setting)> {
     let mut found = Vec::new();
     let is_kafka = matches!(config.broker, Broker::Kafka(_));
-    for (name, stage, keys) in OF_THE_HOST {
-        let Kind::Table(described) = HOST.key(name).kind else { disagree(name) };
+    for (path, stage, keys) in OF_THE_HOST {
+        let (mut described, mut within) = (&HOST, table);
+        for part in path {
+            let Kind::Table(inner) = described.key(part).kind else { disagree(part) };
+            (described, within) = (inner, within.table(part));
+        }
+        let name = path.join(".");
         let is_used =
-            |key: &&Key| keys.contains(&key.name) && (is_kafka || !is_of_kafka(name, key));
+            |key: &&Key| keys.contains(&key.name) && (is_kafka || !is_of_kafka(&name, key));
         for key in described.keys.iter().filter(is_used) {
-            let entry = table.table(name).entry(key.name);
+            let entry = within.entry(key.name);
             let (mut value, mut because) = told(source.name, key.preset, &key.kind, entry);
             if is_kafka && key.name == "interval_min" && because == Because::Default {
                 value = string(&units::span(config.checkpoint.interval_min.0));

@@ -12,12 +12,13 @@ use gristmill_engine::{Bytes, Millis, WorkerPolicy};
 
 use crate::{
     AccessRule, Broker, Commands, Env, Glob, Guarantee, HttpOrigin, KeyRule, KeyTemplate, Problems,
-    Schemas, Secret, Source, TokenConfig, TopicNames, TopicSelector, access, broker, commands,
+    Schemas, Secret, Source, Telemetry, TokenConfig, TopicNames, TopicSelector, access, broker,
+    commands,
     keys::host::{HOST, KAFKA_INTERVAL_MIN},
     names::Template,
     problem::code,
     report::Report,
-    schemas,
+    schemas, telemetry,
     text::Text,
     tokens, units,
     walk::{Checked, Value, checked::disagree, folder, walk},
@@ -54,7 +55,7 @@ pub struct HostConfig {
     pub http: Http,
     /// Who is admitted to it, by name; where there is nobody, everybody is.
     pub tokens: BTreeMap<String, TokenConfig>,
-    /// Logs.
+    /// What the host tells of itself.
     pub telemetry: Telemetry,
     /// What no manifest exceeds.
     pub ceilings: Ceilings,
@@ -155,26 +156,6 @@ pub struct Http {
     pub heartbeat: Millis,
     /// Event streams open at once, 1 to 100,000.
     pub readers_max: u32,
-}
-
-/// Logs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Telemetry {
-    /// A level, or directives `target=level` separated by commas.
-    pub log: String,
-    /// How a line looks.
-    pub log_format: LogFormat,
-    /// Whether published events are counted by topic and service.
-    pub events_published: bool,
-}
-
-/// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
 }
 
 /// What no manifest exceeds.
@@ -291,7 +272,7 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<(HostConfig, Che
         commands: commands::read(checked.table("commands"), &topics, &mut report),
         http: http(checked.table("http")),
         tokens: tokens::read(checked.table("tokens"), &topics.names, &mut report),
-        telemetry: telemetry(checked.table("telemetry")),
+        telemetry: telemetry::read(checked.table("telemetry"), &mut report),
         ceilings: ceilings(&checked, &broker, &topics),
         topics,
         checkpoint: checkpoint(checked.table("checkpoint"), &broker),
@@ -466,19 +447,6 @@ fn http(checked: &Checked) -> Http {
         body_bytes_max: checked.bytes("body_bytes_max"),
         heartbeat: checked.millis("heartbeat"),
         readers_max: checked.count("readers_max"),
-    }
-}
-
-fn telemetry(checked: &Checked) -> Telemetry {
-    let log_format = match checked.text("log_format") {
-        "text" => LogFormat::Text,
-        "json" => LogFormat::Json,
-        _ => disagree("log_format"),
-    };
-    Telemetry {
-        log: checked.text("log").to_owned(),
-        log_format,
-        events_published: checked.flag("events_published"),
     }
 }
 

@@ -7,6 +7,7 @@ mod commands;
 pub(crate) mod host;
 pub(crate) mod manifest;
 mod schemas;
+mod telemetry;
 mod tokens;
 
 use crate::{text::Text, units, walk::checked::disagree};

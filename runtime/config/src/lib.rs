@@ -31,6 +31,7 @@ mod selector;
 mod subscription;
 mod suggest;
 mod syntax;
+mod telemetry;
 mod text;
 mod tokens;
 mod units;
@@ -44,8 +45,8 @@ pub use explain::{Because, Explanation, Setting, Stage, explain};
 pub use field::{Pointer, Secret};
 pub use glob::Glob;
 pub use host::{
-    Ceilings, Checkpoint, HostConfig, Http, LogFormat, Plugins, Reserve, Retention, Storage,
-    Telemetry, TopicConfig, Topics,
+    Ceilings, Checkpoint, HostConfig, Http, Plugins, Reserve, Retention, Storage, TopicConfig,
+    Topics,
 };
 pub use key_rule::{KeyRule, KeyTemplate};
 pub use manifest::Manifest;
@@ -59,6 +60,7 @@ pub use selector::{TopicExpression, TopicSelector};
 pub use subscription::{
     Clock, DeadLetter, Envelope, Fields, Filter, Format, Grants, Limits, Start, SubscriptionConfig,
 };
+pub use telemetry::{LogFormat, Otlp, Telemetry};
 pub use tokens::{Role, TokenConfig};
 
 /// A document: its name and its text.

@@ -22,8 +22,8 @@ pub enum Error {
     /// The cluster cannot be used.
     #[error("use Kafka")]
     Kafka(#[source] gristmill_kafka::Error),
-    /// A secret of `[broker.properties]` cannot be read.
-    #[error("read a property of the broker: {0}")]
+    /// A secret of the configuration cannot be read.
+    #[error("read a secret of the configuration: {0}")]
     Secret(gristmill_config::Problem),
     /// Schemas of the configuration cannot be used.
     #[error("read the schemas: {0}")]

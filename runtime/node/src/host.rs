@@ -161,6 +161,10 @@ impl Host {
             let away: Vec<&str> = away.iter().map(|it| it.reason.as_str()).collect();
             checks.push(check("schemas", away.is_empty(), &away.join("; ")));
         }
+        if let Some(trouble) = self.inner.shared.telemetry.trouble() {
+            // Nothing that a host is for waits for it.
+            checks.push(check("collector", true, &trouble));
+        }
         if self.broker().kafka().is_some() {
             checks.push(check("broker", trouble.is_empty(), &trouble));
         }

@@ -12,6 +12,7 @@ mod connecting;
 mod consumer_groups;
 mod envelope;
 mod error;
+mod gauges;
 mod groups;
 mod host;
 mod http;
@@ -24,6 +25,7 @@ mod running;
 mod schemas;
 mod shared;
 mod states;
+mod telemetry;
 mod topics;
 mod worker;
 

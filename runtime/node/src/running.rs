@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::plugins::{Change, Inbox, Ledgers, Supervisor, Watch};
 use crate::schemas::{self, Schemas};
 use crate::shared::{self, CLOCK, Parts, Shared};
+use crate::telemetry::{Telemetry, tell_metrics};
 use crate::worker::{Command, Worker};
 use crate::{Error, repartition, topics};
 
@@ -155,6 +156,7 @@ struct Prepared {
     plugins: PluginRuntime,
     clock: Clock,
     metrics: Metrics,
+    telemetry: Telemetry,
 }
 
 /// A host whose parts run.
@@ -190,7 +192,7 @@ fn begin(
     kafka: Option<(Kafka, Joined)>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<Option<Begun>, Error> {
-    let Prepared { config, store, schemas, plugins, clock, metrics } = parts;
+    let Prepared { config, store, schemas, plugins, clock, metrics, telemetry } = parts;
     let count = worker_count(&config);
     let (broker, committers) = match kafka {
         None => (Broker::Embedded(store.clone()), None),
@@ -201,7 +203,8 @@ fn begin(
             (Broker::Kafka(Box::new(kafka)), Some(committers))
         }
     };
-    let shared = shared::share(Parts { config, store, broker, schemas, plugins, clock, metrics })?;
+    let parts = Parts { config, store, broker, schemas, plugins, clock, metrics, telemetry };
+    let shared = shared::share(parts)?;
     let declared = connecting::patiently(stopping, || topics::declare(&shared))?;
     if declared.is_none() {
         return Ok(None);
@@ -221,10 +224,14 @@ async fn live(begun: Begun, server: Server, stopping: watch::Receiver<bool>) -> 
     let host = Host::new(Arc::clone(&shared), inbox, parts, &stopping);
     let watching = tokio::spawn(watch_topics(host.clone()));
     let sweeping = tokio::spawn(repartition::sweep(Arc::clone(&shared)));
+    let telling = tokio::spawn(tell_metrics(host.clone()));
     http::answer(&server, host);
-    let ended = run(shared, workers, server, stopping).await;
-    watching.abort();
-    sweeping.abort();
+    let ended = run(Arc::clone(&shared), workers, server, stopping).await;
+    for task in [watching, sweeping, telling] {
+        task.abort();
+    }
+    let told = tokio::task::spawn_blocking(move || shared.telemetry.finish()).await;
+    told.map_err(|_panicked| Error::WorkerGone)?;
     drop(refresher);
     if let Some(groups) = groups {
         let closed = tokio::task::spawn_blocking(move || groups.close()).await;
@@ -259,13 +266,14 @@ fn prepare(settings: Settings) -> Result<(Prepared, Option<(Cluster, Identity)>)
         ..RuntimeSettings::default()
     })?;
     let metrics = Metrics::new();
+    let telemetry = Telemetry::start(&config, &metrics)?;
     let cluster = match &config.broker {
         gristmill_config::Broker::Embedded => None,
         gristmill_config::Broker::Kafka(kafka) => {
             Some(connecting::cluster(&config, kafka, &store, metrics.client_statistics())?)
         }
     };
-    Ok((Prepared { config, store, schemas, plugins, clock, metrics }, cluster))
+    Ok((Prepared { config, store, schemas, plugins, clock, metrics, telemetry }, cluster))
 }
 
 /// The free space to keep, where the configuration says so in bytes or as a share.

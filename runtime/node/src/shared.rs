@@ -16,6 +16,7 @@ use crate::envelope::Hasher128;
 use crate::metrics::Metrics;
 use crate::plugins::{Board, Inbox};
 use crate::schemas::Schemas;
+use crate::telemetry::Telemetry;
 use crate::{Error, progress};
 
 /// What all parts of a running host share.
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) board: Board,
     /// All instruments.
     pub(crate) metrics: Metrics,
+    /// What a collector is told.
+    pub(crate) telemetry: Telemetry,
     /// How far each subscription has come.
     pub(crate) progress: progress::Board,
     /// Subscriptions an operator or their policy paused; kept across restarts.
@@ -58,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) plugins: gristmill_plugin_host::Runtime,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
+    pub(crate) telemetry: Telemetry,
 }
 
 /// Who paused a subscription so that only an operator may resume it.
@@ -93,7 +97,7 @@ pub(crate) const CLOCK: &str = "host/clock";
 impl Shared {
     /// Puts the parts together and reads what the store remembers of the host itself.
     pub(crate) fn new(parts: Parts) -> Result<Self, Error> {
-        let Parts { config, store, broker, schemas, plugins, clock, metrics } = parts;
+        let Parts { config, store, broker, schemas, plugins, clock, metrics, telemetry } = parts;
         let secret = secret(&store, &broker)?;
         let paused = match store.document(PAUSED)? {
             Some(text) => serde_json::from_slice(&text)
@@ -117,6 +121,7 @@ impl Shared {
             plugins,
             clock,
             metrics,
+            telemetry,
         })
     }
 

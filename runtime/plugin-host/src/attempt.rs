@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use gristmill_telemetry::{Span, TraceContext};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -38,6 +39,10 @@ pub(crate) struct Attempt {
     pub(crate) refused: Option<EmitError>,
     /// What a handler needs was unavailable: a retry after it is class `infrastructure`.
     pub(crate) unavailable: Option<Unavailable>,
+    /// Its own span, where one is made.
+    pub(crate) span: Option<TraceContext>,
+    /// Spans of its requests that have ended.
+    pub(crate) calls: Vec<Span>,
     emissions: Vec<Emission>,
     emitted_bytes: u64,
     writes: BTreeMap<String, Write>,
@@ -98,6 +103,8 @@ impl Attempt {
             world,
             refused: None,
             unavailable: None,
+            span: request.span,
+            calls: Vec::new(),
             emissions: Vec::new(),
             emitted_bytes: 0,
             writes: BTreeMap::new(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gristmill_engine::{FailureClass, Millis};
+use gristmill_telemetry::Span;
 
 use crate::Effects;
 
@@ -13,6 +14,15 @@ pub struct Finished {
     pub result: Result<Effects, Failure>,
     /// What it cost.
     pub usage: Usage,
+    /// Spans of its requests, where spans are made.
+    pub calls: Vec<Span>,
+}
+
+impl Finished {
+    /// An attempt that ended before its guest was called.
+    pub(crate) fn uncalled(failure: Failure) -> Self {
+        Self { result: Err(failure), usage: Usage::default(), calls: Vec::new() }
+    }
 }
 
 /// Why an attempt failed. Its effects are void.

@@ -88,14 +88,16 @@ impl Host {
     /// and what became of requests.
     pub(crate) fn drain_streams(&mut self, all: bool) {
         let Some(wasi) = &mut self.wasi else { return };
-        let (lines, told) = (wasi.take_lines(all), wasi.take_told());
+        let (lines, told) = (wasi.take_lines(all), wasi.take_told(all));
         for (name, level, text) in lines {
             self.line(level, name, &text);
         }
         for (level, text) in told.lines {
             self.line(level, "http", &text);
         }
-        if let (Some(reason), Some(attempt)) = (told.unavailable, &mut self.attempt) {
+        let Some(attempt) = &mut self.attempt else { return };
+        attempt.calls.extend(told.calls);
+        if let Some(reason) = told.unavailable {
             attempt.unavailable.get_or_insert(Unavailable { code: "E0348", reason });
         }
     }

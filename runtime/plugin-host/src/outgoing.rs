@@ -3,18 +3,21 @@
 //! answered with is the guest's own business.
 
 mod address;
+mod calls;
 mod send;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use gristmill_telemetry::{Span, TraceContext};
 use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request, Response};
 use sha2::{Digest, Sha256};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use self::address::Target;
+use self::calls::Calls;
 use crate::RunnerSettings;
 use crate::attempt::Attempt;
 use crate::log::Level;
@@ -67,7 +70,10 @@ pub(crate) struct Outgoing {
     settings: Arc<RunnerSettings>,
     /// Begins the idempotency keys of the attempt: the same at every attempt of one event.
     seed: Sha256,
+    /// Trace context of the event, for requests of an attempt that no span is made of.
     trace_parent: Option<String>,
+    /// The span of the attempt, where one is made.
+    span: Option<TraceContext>,
     sent: u32,
     told: Arc<Mutex<Told>>,
 }
@@ -79,6 +85,9 @@ pub(crate) struct Told {
     pub(crate) lines: Vec<(Level, String)>,
     /// The first that could not be sent, or was not answered.
     pub(crate) unavailable: Option<String>,
+    /// Spans of those that were answered, or not.
+    pub(crate) calls: Vec<Span>,
+    open: Calls,
 }
 
 impl Told {
@@ -103,6 +112,7 @@ impl Outgoing {
             settings: Arc::clone(settings),
             seed: Sha256::new(),
             trace_parent: None,
+            span: None,
             sent: 0,
             told: Arc::default(),
         };
@@ -119,14 +129,22 @@ impl Outgoing {
             .hashed(b"gristmill idempotency 1")
             .chain_update(self.settings.subscription.as_bytes());
         self.trace_parent = attempt.handled.trace_parent().map(ToString::to_string);
+        self.span = attempt.span;
         self.sent = 0;
         // What an earlier attempt still hears of is not this one's.
         self.told = Arc::default();
     }
 
-    /// Takes what was told since the last call.
-    pub(crate) fn take_told(&mut self) -> Told {
-        std::mem::take(&mut *lock(&self.told))
+    /// Takes what was told since the last call; with `all`, spans of requests too that nothing was
+    /// heard of.
+    pub(crate) fn take_told(&mut self, all: bool) -> Told {
+        let mut told = lock(&self.told);
+        Told {
+            lines: std::mem::take(&mut told.lines),
+            unavailable: told.unavailable.take(),
+            calls: told.open.take(all),
+            open: Calls::default(),
+        }
     }
 
     /// Whether a request may leave; else what its sender is told, and what the log is.
@@ -153,7 +171,7 @@ impl Outgoing {
     }
 
     /// Adds what the host says with every request, unless the guest has said it.
-    fn mark(&self, request: &mut Request<WasiBody>) {
+    fn mark(&self, request: &mut Request<WasiBody>, span: Option<TraceContext>) {
         let is_safe = matches!(
             *request.method(),
             Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
@@ -167,10 +185,14 @@ impl Outgoing {
                 headers.insert(IDEMPOTENCY_KEY, key);
             }
         }
-        let parent = self.trace_parent.as_deref().filter(|_| !headers.contains_key(TRACE_PARENT));
-        if let Some(parent) = parent.and_then(|parent| HeaderValue::from_str(parent).ok()) {
-            headers.insert(TRACE_PARENT, parent);
+        if headers.contains_key(TRACE_PARENT) {
+            return;
         }
+        let parent = match span {
+            Some(span) => HeaderValue::from_str(&span.to_string()).ok(),
+            None => self.trace_parent.as_deref().and_then(|it| HeaderValue::from_str(it).ok()),
+        };
+        headers.extend(parent.map(|parent| (TRACE_PARENT, parent)));
     }
 }
 
@@ -198,7 +220,10 @@ impl WasiHttpHooks for Outgoing {
                 return Box::new(async { Err(error) });
             }
         };
-        self.mark(&mut request);
+        let within = (self.span, self.sent);
+        let (call, span) =
+            lock(&self.told).open.begin(within, request.method(), (&target, request.uri()));
+        self.mark(&mut request, span);
         let told = Arc::clone(&self.told);
         Box::new(async move {
             // A guest may be less patient than it must.
@@ -206,6 +231,7 @@ impl WasiHttpHooks for Outgoing {
             let patience = own.map_or(pass.timeout, |own| own.min(pass.timeout));
             let sent = tokio::time::timeout(patience, send::send(request, &target, pass));
             let sent = sent.await.unwrap_or(Err(Error::ConnectionTimeout));
+            lock(&told).open.end(call, sent.as_ref().map(|(answer, _)| answer.status().as_u16()));
             if let Err(error) = &sent {
                 tell(&told, &target, error);
             }

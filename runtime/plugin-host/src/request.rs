@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use gristmill_telemetry::TraceContext;
 
 /// What one attempt is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Request {
     pub attempt: u32,
     /// How the attempt before failed.
     pub previous_error: Option<ByteString>,
+    /// The attempt's own span, where one is made: spans of its requests are within it.
+    pub span: Option<TraceContext>,
 }
 
 /// What one attempt handles.
@@ -99,7 +102,7 @@ pub struct Timer {
 impl Request {
     /// The first attempt of `handled`.
     pub const fn first(handled: Handled) -> Self {
-        Self { handled, attempt: 1, previous_error: None }
+        Self { handled, attempt: 1, previous_error: None, span: None }
     }
 }
 

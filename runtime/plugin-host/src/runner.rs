@@ -82,13 +82,10 @@ impl Runner {
     ) -> impl Future<Output = Finished> + Send + 'static {
         async move {
             if matches!(request.handled, Handled::Timer(_)) && !self.plugin.has_timers() {
-                return Finished {
-                    result: Err(failure::no_timer_handler()),
-                    usage: Usage::default(),
-                };
+                return Finished::uncalled(failure::no_timer_handler());
             }
             let Some(mut instance) = self.instance().await else {
-                return Finished { result: Err(failure::no_seat()), usage: Usage::default() };
+                return Finished::uncalled(failure::no_seat());
             };
             instance.begin_attempt(Attempt::new(&request, world));
             let started = Instant::now();
@@ -133,7 +130,8 @@ impl Runner {
             }
             Some(Ok(Ok(()))) => (Ok(()), true),
         };
-        let attempt = instance.end_attempt();
+        let mut attempt = instance.end_attempt();
+        let calls = attempt.as_mut().map(|it| std::mem::take(&mut it.calls)).unwrap_or_default();
         // What an instance of its own costs is the attempt's, to its end.
         let ending = Instant::now();
         if intact && instance.served() < self.settings.limits.reuse {
@@ -144,7 +142,7 @@ impl Runner {
         let usage = Usage { busy: busy.saturating_add(ending.elapsed()), ..usage };
         let effects = attempt.map(Attempt::into_effects).unwrap_or_default();
         let result: Result<_, Failure> = result.map(|()| effects);
-        Finished { result, usage }
+        Finished { result, usage, calls }
     }
 }
 

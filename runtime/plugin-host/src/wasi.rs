@@ -109,9 +109,9 @@ impl Wasi {
         self.stderr.clear();
     }
 
-    /// What became of the guest's requests since the last call.
-    pub(crate) fn take_told(&mut self) -> Told {
-        self.outgoing.take_told()
+    /// What became of the guest's requests since the last call; with `all`, of all.
+    pub(crate) fn take_told(&mut self, all: bool) -> Told {
+        self.outgoing.take_told(all)
     }
 
     /// Whole lines written since the last call; with `all`, what follows the last line too.

@@ -5,14 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use gristmill_outbound::Client;
 use serde::Deserialize;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, http};
 
 use crate::{Error, Kind, Schema};
 
-/// Largest answer read, in bytes: schemas are small.
-const ANSWER_BYTES_MAX: u64 = 8 << 20;
 /// What the API calls its answers.
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
@@ -29,7 +26,7 @@ pub struct RegistrySettings {
 
 /// A registry.
 pub struct Registry {
-    agent: Agent,
+    client: Client,
     url: String,
     authorization: Option<String>,
 }
@@ -119,15 +116,9 @@ impl Registry {
     /// A registry that is asked from now on. It is not asked yet.
     pub fn new(settings: RegistrySettings) -> Self {
         let RegistrySettings { url, user, timeout } = settings;
-        let config = Agent::config_builder()
-            .timeout_global(Some(timeout))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .tls_config(tls())
-            .build();
         let authorization = user.map(|(name, password)| basic(&name, &password));
         let url = url.trim_end_matches('/').to_owned();
-        Self { agent: config.into(), url, authorization }
+        Self { client: Client::new(timeout), url, authorization }
     }
 
     /// The newest schema of a subject.
@@ -153,27 +144,19 @@ impl Registry {
     }
 
     fn ask(&self, what: &str, path: &str) -> Result<String, RegistryError> {
-        let mut request =
-            self.agent.get(format!("{}{path}", self.url)).header("accept", MEDIA_TYPE);
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
-        }
-        let answer = request.call().map_err(|error| self.away(what, error.to_string()))?;
-        let status = answer.status().as_u16();
-        match status {
-            200 => self.text(what, answer),
+        let mut headers = vec![("accept", MEDIA_TYPE)];
+        headers.extend(self.authorization.as_deref().map(|it| ("authorization", it)));
+        let answer = self.client.get(&format!("{}{path}", self.url), &headers);
+        let answer = answer.map_err(|away| self.away(what, away.0))?;
+        match answer.status {
+            200 => String::from_utf8(answer.body)
+                .map_err(|error| self.away(what, format!("its answer cannot be read: {error}"))),
             404 => Err(RegistryError::Missing { url: self.url.clone(), what: what.to_owned() }),
-            401 | 403 => {
+            status @ (401 | 403) => {
                 Err(RegistryError::Refused { url: self.url.clone(), what: what.to_owned(), status })
             }
-            _ => Err(self.away(what, format!("it answered {status}"))),
+            status => Err(self.away(what, format!("it answered {status}"))),
         }
-    }
-
-    fn text(&self, what: &str, answer: http::Response<Body>) -> Result<String, RegistryError> {
-        let mut body = answer.into_body();
-        let text = body.with_config().limit(ANSWER_BYTES_MAX).read_to_string();
-        text.map_err(|error| self.away(what, error.to_string()))
     }
 
     fn read(&self, what: &str, text: &str, id: Option<u32>) -> Result<Registered, RegistryError> {
@@ -211,17 +194,6 @@ impl fmt::Debug for RegistrySettings {
             .field("timeout", timeout)
             .finish()
     }
-}
-
-/// Certificates are believed as this machine, or `SSL_CERT_FILE`, says.
-fn tls() -> TlsConfig {
-    let found = rustls_native_certs::load_native_certs();
-    let roots: Vec<Certificate<'static>> =
-        found.certs.iter().map(|one| Certificate::from_der(one).to_owned()).collect();
-    TlsConfig::builder()
-        .root_certs(RootCerts::new_with_certs(&roots))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .build()
 }
 
 fn basic(name: &str, password: &str) -> String {

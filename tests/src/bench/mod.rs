@@ -9,6 +9,7 @@ pub mod latency;
 pub mod process;
 pub mod scene;
 pub mod start;
+pub mod telemetry;
 pub mod throughput;
 
 use std::path::PathBuf;
@@ -36,8 +37,9 @@ pub type Progress<'a> = &'a mut dyn FnMut(&str);
 type Measure = fn(&Options, Progress<'_>) -> Result<Vec<Figure>>;
 
 /// Measurements by name, in the order they are taken.
-pub const ALL: [(&str, Measure); 5] = [
+pub const ALL: [(&str, Measure); 6] = [
     ("throughput", throughput::measure),
+    ("telemetry", telemetry::measure),
     ("latency", latency::measure),
     ("commands", commands::measure),
     ("start", start::measure),

@@ -38,15 +38,24 @@ pub fn handler() -> Result<Vec<u8>> {
 ///
 /// When there is no binary.
 pub fn home(binary: &Path) -> Result<Home> {
+    home_with(binary, &[INPUT, OUTPUT], "")
+}
+
+/// The same with these topics, and further lines of configuration.
+///
+/// # Errors
+///
+/// The same.
+pub fn home_with(binary: &Path, topics: &[&str], lines: &str) -> Result<Home> {
     let mut config = String::from(
         "name = \"bench\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\n\
          plugins_dir = \"plugins\"\n\n[storage]\nreserve = \"64MiB\"\n",
     );
-    for topic in [INPUT, OUTPUT] {
+    for topic in topics {
         // Writing to a string cannot fail.
         let _written = write!(config, "\n[topics.{topic}]\npartitions = {PARTITIONS}\n");
     }
-    Home::new(binary, &config)
+    Home::new(binary, &format!("{config}\n{lines}"))
 }
 
 /// A manifest of the handler as subscription `name`, each instance used for `reuse` events.

@@ -10,6 +10,7 @@ use super::figure::{Figure, Target};
 use super::process::{Cpu, Others, metric};
 use super::{Options, Progress, scene};
 use crate::support::client::Client;
+use crate::support::home::Home;
 
 /// Events of one request while the topic is filled.
 const BATCH: u64 = 1_000;
@@ -26,8 +27,8 @@ const REUSE: u32 = 10_000;
 ///
 /// When the host fails, or does not get on.
 pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>> {
-    let reused = run(options, REUSE, progress)?;
-    let fresh = run(options, 1, progress)?;
+    let reused = run_reusing(options, REUSE, progress)?;
+    let fresh = run_reusing(options, 1, progress)?;
     let mut figures = Vec::new();
     for (how, run, least) in [("reused", &reused, 40_000.0), ("fresh", &fresh, 25_000.0)] {
         figures.push(
@@ -85,7 +86,7 @@ const GUEST: &str = "gristmill_plugin_busy_seconds_total, times the share of the
     and ending instances count as guest";
 
 /// What one run used.
-struct Run {
+pub(super) struct Run {
     events: f64,
     took: Duration,
     filled: Duration,
@@ -101,12 +102,18 @@ struct Run {
 }
 
 impl Run {
-    fn rate(&self) -> f64 {
+    /// Events handled in a second.
+    pub(super) fn rate(&self) -> f64 {
         self.events / self.took.as_secs_f64()
     }
 
     fn cpu(&self) -> f64 {
         float(self.used.all())
+    }
+
+    /// Processor time of the process for one event, in microseconds.
+    pub(super) fn cpu_per_event(&self) -> f64 {
+        self.cpu() / self.events / 1e3
     }
 
     fn store(&self) -> f64 {
@@ -142,28 +149,54 @@ impl Run {
     }
 }
 
-fn run(options: &Options, reuse: u32, progress: Progress<'_>) -> Result<Run> {
+fn run_reusing(options: &Options, reuse: u32, progress: Progress<'_>) -> Result<Run> {
     let home = scene::home(&options.binary)?;
     home.put("ordinary.wasm", &scene::handler()?)?;
     home.put("ordinary.toml", scene::manifest("ordinary", reuse).as_bytes())?;
+    let (topics, subscriptions) = ([scene::INPUT].as_slice(), ["ordinary"].as_slice());
+    let backlog = Backlog { topics, subscriptions, events: options.events };
+    run(&home, &backlog, &mut |what| progress(&format!("throughput, reuse {reuse}: {what}")))
+}
+
+/// What waits when a run begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Backlog<'a> {
+    /// Where it is, in equal parts.
+    pub(super) topics: &'a [&'a str],
+    /// Who handles all of it, each emitting one event per event.
+    pub(super) subscriptions: &'a [&'a str],
+    /// Events, in all topics together.
+    pub(super) events: u64,
+}
+
+/// Has the host of `home` handle a backlog.
+pub(super) fn run(home: &Home, backlog: &Backlog<'_>, progress: Progress<'_>) -> Result<Run> {
+    let Backlog { topics, subscriptions, events } = *backlog;
     let mut process = home.start(&[])?;
     let client = process.must_be_ready()?;
-    client.post("/api/v1/subscriptions/ordinary/pause")?;
-    progress(&format!("throughput, reuse {reuse}: filling"));
+    for subscription in subscriptions {
+        client.post(&format!("/api/v1/subscriptions/{subscription}/pause"))?;
+    }
+    progress("filling");
     let began = Instant::now();
-    let mut next = 0;
-    while next < options.events {
-        let end = (next + BATCH).min(options.events);
-        client.publish(scene::INPUT, &scene::batch(next..end))?;
+    let (mut next, mut turns) = (0, topics.iter().cycle());
+    while next < events {
+        let end = (next + BATCH).min(events);
+        if let Some(topic) = turns.next() {
+            client.publish(topic, &scene::batch(next..end))?;
+        }
         next = end;
     }
     let filled = began.elapsed();
-    progress(&format!("throughput, reuse {reuse}: handling"));
+    progress("handling");
     let (before, cpu) = (client.get("/metrics")?, Cpu::of(process.id())?);
     let others = Others::beside(&[process.id()])?;
     let began = Instant::now();
-    client.post("/api/v1/subscriptions/ordinary/resume")?;
-    wait_for(&client, options.events)?;
+    for subscription in subscriptions {
+        client.post(&format!("/api/v1/subscriptions/{subscription}/resume"))?;
+    }
+    let handled = events * u64::try_from(subscriptions.len())?;
+    wait_for(&client, handled)?;
     let took = began.elapsed();
     let others = others.processors()?;
     let used = Cpu::of(process.id())?.since(cpu);
@@ -173,7 +206,7 @@ fn run(options: &Options, reuse: u32, progress: Progress<'_>) -> Result<Run> {
     let busy = grown("gristmill_plugin_busy_seconds_total");
     let stored = grown("gristmill_store_worker_seconds_total");
     process.stop()?;
-    Ok(Run { events: float(options.events), took, filled, attempts, busy, stored, used, others })
+    Ok(Run { events: float(handled), took, filled, attempts, busy, stored, used, others })
 }
 
 /// Waits until `events` emissions are durable.

@@ -3,6 +3,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod collector;
 pub mod component;
 pub mod home;
 pub mod kafka;

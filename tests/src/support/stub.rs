@@ -176,5 +176,5 @@ fn read(stream: &mut impl BufRead) -> Result<Asked> {
     let length = headers.get("content-length").map_or(Ok(0), |it| it.parse::<usize>())?;
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
-    Ok(Asked { method, path, headers, body: String::from_utf8(body)? })
+    Ok(Asked { method, path, headers, body: String::from_utf8_lossy(&body).into_owned() })
 }

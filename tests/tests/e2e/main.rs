@@ -19,4 +19,5 @@ mod reload;
 mod repartition;
 mod schemas;
 mod ticketing;
+mod tracing;
 mod versions;

@@ -6,25 +6,28 @@ use serde_json::Value;
 use crate::Finding;
 
 /// Crates of the host with their height: an edge goes to a lower one, never sideways or up.
-const HEIGHTS: [(&str, u8); 9] = [
-    ("gristmill-cli", 3),
-    ("gristmill-node", 2),
-    ("gristmill-plugin-host", 1),
+const HEIGHTS: [(&str, u8); 11] = [
+    ("gristmill-cli", 4),
+    ("gristmill-node", 3),
+    ("gristmill-plugin-host", 2),
+    ("gristmill-telemetry", 1),
     ("gristmill-kafka", 1),
     ("gristmill-store", 1),
     ("gristmill-config", 1),
     ("gristmill-schema", 1),
     ("gristmill-sim", 1),
     ("gristmill-engine", 0),
+    ("gristmill-outbound", 0),
 ];
 
 /// Outside crates, by how their names begin, and the only crates of the host that may name them.
-const OWNED: [(&str, &[&str]); 6] = [
+const OWNED: [(&str, &[&str]); 7] = [
     ("wasmtime", &["gristmill-plugin-host"]),
     ("fjall", &["gristmill-store"]),
     ("rdkafka", &["gristmill-kafka"]),
     ("jsonschema", &["gristmill-schema"]),
     ("apache-avro", &["gristmill-schema"]),
+    ("opentelemetry", &["gristmill-telemetry"]),
     ("wit-component", &["gristmill-plugin-host", "gristmill-cli"]),
 ];
 

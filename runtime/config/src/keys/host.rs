@@ -3,7 +3,7 @@
 
 use super::{
     Key, Kind, Open, Pairs, Table, access::ACCESS, broker::BROKER, commands::COMMANDS,
-    schemas::SCHEMAS, tokens::TOKENS,
+    schemas::SCHEMAS, telemetry::TELEMETRY, tokens::TOKENS,
 };
 use crate::text::Text;
 
@@ -231,28 +231,6 @@ static HTTP: Table = Table {
             Kind::Count { min: 1, max: 100_000 },
             "1024",
             "Streams of events open at once.",
-        ),
-    ],
-};
-
-static TELEMETRY: Table = Table {
-    doc: "Logs.",
-    open: None,
-    keys: &[
-        Key::new("log", Kind::Text(Text::Directives), "\"info\"", "What is logged."),
-        Key::new(
-            "log_format",
-            Kind::Choice { now: &["text", "json"], later: &[] },
-            "\"text\"",
-            "`text` for people, `json` for one object per line.",
-        ),
-        Key::new(
-            "events_published",
-            Kind::Flag,
-            "false",
-            "Whether `kafka_events_published_total` is counted, by topic and service: every event \
-             that is published, with the plugin that emitted it, or the host's `name` where it \
-             came over HTTP, as its service.",
         ),
     ],
 };

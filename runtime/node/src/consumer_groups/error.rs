@@ -10,7 +10,7 @@ pub enum GroupsError {
     #[error("topics live in the host's own store, where there are no consumer groups")]
     Embedded,
     /// A secret of `[broker.properties]` cannot be read.
-    #[error("read a property of the broker: {0}")]
+    #[error("read a secret of the configuration: {0}")]
     Secret(gristmill_config::Problem),
     /// The cluster refuses, or does not answer.
     #[error(transparent)]

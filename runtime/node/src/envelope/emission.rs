@@ -1,11 +1,14 @@
 //! Turns what a handler emits into a record: a CloudEvent in binary mode with an id that is the
 //! same at every attempt, redrive and replay. It never publishes.
 
+use std::num::NonZeroU64;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 use gristmill_engine::{Instant, Offset};
 use gristmill_plugin_host::Emission;
 use gristmill_store::{Append, Header, Store, Stored, Topic};
+use gristmill_telemetry::TraceContext;
 use uuid::Uuid;
 
 use super::cloud_event;
@@ -115,7 +118,7 @@ impl Emitter<'_> {
         add("ce_correlationid", emission.correlation_id.map_or_else(inherited, Into::into));
         add("ce_causationid", self.event_id.as_bytes().clone());
         if let Some(parent) = self.trace_parent.and_then(|parent| continued(parent, id)) {
-            add("traceparent", parent.into());
+            add("traceparent", parent.into_bytes());
         }
         let json = Bytes::from_static(b"application/json");
         add("content-type", emission.content_type.map_or(json, Into::into));
@@ -160,25 +163,10 @@ pub(crate) fn emission_id(subscription: &str, cause: Cause<'_>, index: u32) -> U
 
 /// `parent` with the span of `id` in place of its own: same trace, same flags. `None` where
 /// `parent` is no trace context of version 00.
-fn continued(parent: &str, id: Uuid) -> Option<String> {
-    let mut parts = parent.split('-');
-    let (version, trace) = (parts.next()?, parts.next()?);
-    let (span, flags) = (parts.next()?, parts.next()?);
-    let is_hex = |text: &str, length: usize| {
-        let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        text.len() == length && text.bytes().all(lower)
-    };
-    let is_set = |text: &str| text.bytes().any(|byte| byte != b'0');
-    let holds = version == "00"
-        && is_hex(trace, 32)
-        && is_hex(span, 16)
-        && is_hex(flags, 2)
-        && is_set(trace)
-        && is_set(span)
-        && parts.next().is_none();
+fn continued(parent: &str, id: Uuid) -> Option<ByteString> {
     // A version-5 id carries its version in the upper half, so the new span is never zero.
     let (own, _) = id.as_u64_pair();
-    holds.then(|| format!("00-{trace}-{own:016x}-{flags}"))
+    Some(TraceContext::parse(parent)?.at(NonZeroU64::new(own)?).to_text())
 }
 
 fn hyphenated(id: Uuid) -> Bytes {

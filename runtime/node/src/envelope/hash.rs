@@ -43,6 +43,12 @@ impl Hasher128 {
         TimerHash(self.hash(b't', &[key, name.as_bytes()]))
     }
 
+    /// The trace of an event that brings none: the same for all that read it.
+    pub(crate) fn trace(&self, topic: &str, partition: u32, offset: u64) -> u128 {
+        let (partition, offset) = (partition.to_le_bytes(), offset.to_le_bytes());
+        self.hash(b'r', &[topic.as_bytes(), &partition, &offset])
+    }
+
     /// Lengths go in with the parts, so that moving a byte from one part to the next changes the
     /// hash; `kind` keeps equal bytes in different roles apart.
     fn hash(&self, kind: u8, parts: &[&[u8]]) -> u128 {

@@ -16,6 +16,7 @@ use gristmill_store::Stored;
 use super::error::ApiError;
 use super::incoming::{self, Incoming};
 use super::query::{self, Parameters};
+use super::traced::Trace;
 use super::{Api, ingest};
 use crate::commands::{CommandId, Outcome, Route};
 use crate::envelope::{self, Headers, Record, identify, time};
@@ -49,7 +50,7 @@ pub(super) async fn send(
     State(api): State<Api>,
     Path(name): Path<String>,
     parameters: Parameters,
-    headers: HeaderMap,
+    (headers, trace): (HeaderMap, Trace),
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     api.accepting()?;
@@ -64,7 +65,7 @@ pub(super) async fn send(
     let sent = Sent { api: &api, route: &route, id: &id, is_named: named.is_some() };
     let patience = Duration::from_millis(route.config.timeout.0);
     let mut is_published = false;
-    let carried = sent.carry_out(key.as_deref(), event, &mut is_published);
+    let carried = sent.carry_out(key.as_deref(), (event, trace), &mut is_published);
     let answered = match tokio::time::timeout(patience, carried).await {
         Ok(answered) => answered,
         Err(_elapsed) if is_published => Err(ApiError::late(&name, patience, route.paused)),
@@ -86,7 +87,7 @@ impl Sent<'_> {
     async fn carry_out(
         &self,
         key: Option<&str>,
-        event: Incoming,
+        (event, trace): (Incoming, Trace),
         is_published: &mut bool,
     ) -> Result<Answered, ApiError> {
         let commands = &self.api.commands;
@@ -100,7 +101,7 @@ impl Sent<'_> {
                 return Ok(Answered { outcome, is_replayed: true });
             }
         }
-        ingest::append(self.api, &self.route.topic, key, vec![event]).await?;
+        ingest::append(self.api, (&self.route.topic, key), vec![event], trace).await?;
         *is_published = true;
         let mut stopping = self.api.stopping.clone();
         let outcome = tokio::select! {

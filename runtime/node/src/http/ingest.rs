@@ -15,8 +15,9 @@ use super::Api;
 use super::error::ApiError;
 use super::incoming::{self, Arrived, Incoming};
 use super::query::{self, Parameters};
+use super::traced::{self, Published, Trace};
 use crate::envelope::{EnvelopeRules, Invalid, Record, decode, header, usual};
-use crate::schemas::{Broken, Judged, Published, Schemas};
+use crate::schemas::{self, Broken, Judged, Schemas};
 
 /// Where an event went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,22 +33,22 @@ pub(super) async fn publish(
     State(api): State<Api>,
     Path(topic): Path<String>,
     parameters: Parameters,
-    headers: HeaderMap,
+    (headers, trace): (HeaderMap, Trace),
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     api.accepting()?;
     let parameters = parameters.only(&["key"])?;
     let arrived = incoming::read(&headers, query::body(&api, body)?)?;
     let topic = api.host.topic(&topic, true).await?;
-    let key = parameters.text("key");
+    let to = (&topic, parameters.text("key"));
     match arrived {
         Arrived::One(event) => {
-            let mut placed = append(&api, &topic, key, vec![*event]).await?;
+            let mut placed = append(&api, to, vec![*event], trace).await?;
             let placed = placed.pop().ok_or_else(ApiError::internal)?;
             Ok((StatusCode::ACCEPTED, axum::Json(placed)).into_response())
         }
         Arrived::Batch(events) => {
-            let placed = append(&api, &topic, key, events).await?;
+            let placed = append(&api, to, events, trace).await?;
             let body = serde_json::json!({ "events": placed });
             Ok((StatusCode::ACCEPTED, axum::Json(body)).into_response())
         }
@@ -58,16 +59,17 @@ pub(super) async fn publish(
 /// the topic say.
 pub(super) async fn append(
     api: &Api,
-    topic: &Topic,
-    key: Option<&str>,
+    (topic, key): (&Topic, Option<&str>),
     events: Vec<Incoming>,
+    trace: Trace,
 ) -> Result<Vec<Placed>, ApiError> {
     let shared = api.host.shared();
     let settings = shared.config.topics.settings(&topic.name);
     let now = shared.clock.now();
     let mut ids = Vec::with_capacity(events.len());
     let mut appends = Vec::with_capacity(events.len());
-    let events = judged(&shared.schemas, topic, events)?;
+    let mut events = judged(&shared.schemas, topic, events)?;
+    let marks = traced::mark(&mut events, trace.map(|axum::Extension(received)| received));
     for mut event in events {
         ids.push(event.id.take());
         let spread = event.spread.unwrap_or_else(turn);
@@ -90,11 +92,14 @@ pub(super) async fn append(
         return Ok(Vec::new());
     }
     let partitions: Vec<u32> = appends.iter().map(|append| append.partition.0).collect();
+    let published = Published::begin((&marks, &ids), (topic, &appends), &shared.telemetry);
     let batch = Batch { ingest: true, appends, changes: Vec::new() };
-    let receipt = api.host.write(batch).await?;
+    let written = api.host.write(batch).await;
+    published.end(&written, &shared.telemetry);
+    let receipt = written?;
     let count = u64::try_from(partitions.len()).unwrap_or(u64::MAX);
     shared.metrics.ingested(&topic.name, count);
-    if shared.config.telemetry.events_published {
+    if shared.config.telemetry.counts_published() {
         shared.metrics.published(&topic.name, &shared.config.name, count);
     }
     let places = ids.into_iter().zip(partitions).zip(receipt.offsets);
@@ -103,17 +108,17 @@ pub(super) async fn append(
 
 /// The events as their schemas have them written; all violations of all events otherwise.
 fn judged(
-    schemas: &Schemas,
+    judging: &Schemas,
     topic: &Topic,
     mut events: Vec<Incoming>,
 ) -> Result<Vec<Incoming>, ApiError> {
-    if !schemas.judges(&topic.name) {
+    if !judging.judges(&topic.name) {
         return Ok(events);
     }
     let (is_batch, mut found) = (events.len() > 1, Vec::new());
     let mut code = Invalid::SCHEMA;
     for (number, event) in events.iter_mut().enumerate() {
-        match written(schemas, topic, event) {
+        match written(judging, topic, event) {
             Ok(()) => {}
             Err(Broken::Away(away)) => return Err(ApiError::away(away)),
             Err(Broken::Invalid(invalid)) => {
@@ -133,7 +138,7 @@ fn judged(
 }
 
 /// Judges one event and writes its payload as its schema says.
-fn written(schemas: &Schemas, topic: &Topic, event: &mut Incoming) -> Result<(), Broken> {
+fn written(judging: &Schemas, topic: &Topic, event: &mut Incoming) -> Result<(), Broken> {
     let Some(payload) = event.payload.clone() else { return Ok(()) };
     let stored = stored(event);
     let (kind, version) = usual(&topic.name, &stored);
@@ -141,8 +146,8 @@ fn written(schemas: &Schemas, topic: &Topic, event: &mut Incoming) -> Result<(),
         Judged { topic: &topic.name, kind: &kind, version: version.as_deref(), payload: &payload };
     let media = header(&stored.headers, "content-type");
     let media = media.and_then(|media| std::str::from_utf8(media).ok());
-    schemas.admit(judged, media)?;
-    if let Some(Published { payload, media }) = schemas.publish(judged, media)? {
+    judging.admit(judged, media)?;
+    if let Some(schemas::Published { payload, media }) = judging.publish(judged, media)? {
         event.payload = Some(payload);
         if let Some(media) = media {
             event.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));

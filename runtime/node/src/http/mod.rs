@@ -18,6 +18,7 @@ mod server;
 mod state;
 mod stream;
 mod topics;
+mod traced;
 mod waiting;
 
 use std::sync::Arc;
@@ -158,6 +159,7 @@ fn router(api: Api) -> Router {
         .fallback(guard::no_route)
         .layer(axum::middleware::from_fn_with_state(api.clone(), access::admit))
         .layer(axum::middleware::from_fn(guard::same_origin))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), traced::request))
         .layer(axum::middleware::from_fn_with_state(api.clone(), guard::count))
         .layer(DefaultBodyLimit::max(usize::try_from(limit).unwrap_or(usize::MAX)))
         .with_state(api)

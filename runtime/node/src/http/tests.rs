@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::plugins::{Ledgers, Supervisor};
 use crate::schemas::Schemas;
 use crate::shared::{Parts, share};
+use crate::telemetry::Telemetry;
 use crate::topics;
 
 /// Topics every test has.
@@ -91,8 +92,9 @@ impl World {
         let plugins = Runtime::new(runtime).unwrap();
         let (clock, metrics) = (Clock::default(), Metrics::new());
         let broker = Broker::Embedded(store.clone());
-        let parts =
-            Parts { config, store, broker, schemas: Schemas::default(), plugins, clock, metrics };
+        let telemetry = Telemetry::start(&config, &metrics).unwrap();
+        let schemas = Schemas::default();
+        let parts = Parts { config, store, broker, schemas, plugins, clock, metrics, telemetry };
         let shared = share(parts).unwrap();
         topics::declare(&shared).unwrap();
         let (inbox, received) = mpsc::unbounded_channel();

@@ -286,6 +286,7 @@ pub(super) struct SurfaceInstruments {
     pub(super) commands_waiting: IntGaugeVec,
     pub(super) registry_requests: IntCounterVec,
     pub(super) published: IntCounterVec,
+    pub(super) spans: IntCounterVec,
 }
 
 impl SurfaceInstruments {
@@ -332,7 +333,12 @@ impl SurfaceInstruments {
                 "kafka_events_published_total",
                 &["topic", "service"],
                 "Events published, by topic, and by plugin or host; only with \
-                 `telemetry.events_published`",
+                 `telemetry.events_published`, or where metrics are sent over OTLP",
+            ),
+            spans: made.counters(
+                "gristmill_spans_total",
+                &["result"],
+                "Spans for the collector, by what became of them: sent, dropped or refused",
             ),
         }
     }

@@ -2,7 +2,7 @@
 //! with every event is counted here first: workers that share an instrument would wait for each
 //! other's caches. It decides nothing.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub(crate) struct Meter {
     completed: Vec<(Outcome, LocalIntCounter)>,
     succeeded: LocalIntCounter,
     emissions: LocalIntCounter,
+    /// By topic, where they are counted.
+    published: RefCell<Vec<(ByteString, LocalIntCounter)>>,
     process_duration: LocalHistogram,
     queue_wait: LocalHistogram,
     end_to_end: LocalHistogram,
@@ -45,6 +47,7 @@ impl Meter {
             completed: completed.iter().map(|(outcome, it)| (*outcome, it.local())).collect(),
             succeeded: instruments.attempts_succeeded.local(),
             emissions: instruments.emissions.local(),
+            published: RefCell::default(),
             process_duration: instruments.process_duration.local(),
             queue_wait: instruments.queue_wait.local(),
             end_to_end: instruments.end_to_end.local(),
@@ -110,10 +113,22 @@ impl Meter {
         self.emissions.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
+    /// An event was published to a topic.
+    pub(crate) fn published(&self, topic: &ByteString) {
+        let mut published = self.published.borrow_mut();
+        if let Some((_, counter)) = published.iter().find(|(other, _)| other == topic) {
+            return counter.inc();
+        }
+        let counter = self.instruments.published(topic).local();
+        counter.inc();
+        published.push((topic.clone(), counter));
+    }
+
     /// Adds what was counted to the instruments.
     pub(crate) fn tell(&self) {
         self.consumed.iter().for_each(|(_, counter)| counter.flush());
         self.completed.iter().for_each(|(_, counter)| counter.flush());
+        self.published.borrow().iter().for_each(|(_, counter)| counter.flush());
         for counter in [&self.succeeded, &self.emissions, &self.fuel] {
             counter.flush();
         }

@@ -6,6 +6,7 @@ mod clients;
 mod collectors;
 mod instruments;
 mod kafka;
+mod messaging;
 mod meter;
 mod subscription;
 
@@ -16,7 +17,8 @@ use std::time::Duration;
 use bytestring::ByteString;
 use gristmill_engine::{Circuit, Figures, Instant};
 use gristmill_store::{Figures as StoreFigures, Space};
-use prometheus::{IntGaugeVec, Registry, TextEncoder};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
 use self::catalogue::Catalogue;
 use self::clients::ClientInstruments;
@@ -251,6 +253,20 @@ impl Metrics {
             tracing::error!(%error, "render metrics");
         }
         text
+    }
+
+    /// Everything as families, and what of it the semantic conventions for messaging have names
+    /// for under those too. Call the setters first.
+    pub(crate) fn told(&self, system: &str) -> Vec<MetricFamily> {
+        self.process.refresh();
+        let mut families = self.registry.gather();
+        families.extend(messaging::messaging(&families, system));
+        families
+    }
+
+    /// Spans, by what became of them, to be counted by whoever sends them.
+    pub(crate) fn spans(&self) -> IntCounterVec {
+        self.surface.spans.clone()
     }
 
     /// The moment of the last durable outcome of a subscription, if there was one.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 use gristmill_engine::{Circuit, FailureClass, Millis};
-use prometheus::{Counter, Histogram, IntCounter, IntGauge};
+use prometheus::{Counter, Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::{CIRCUITS, Meter, Metrics, circuit_name};
 use crate::envelope::class_name;
@@ -87,11 +87,13 @@ pub(crate) struct SubscriptionMetrics {
     pub(super) fuel: IntCounter,
     traps: IntCounter,
     pub(super) memory: IntGauge,
+    published: IntCounterVec,
+    plugin: String,
 }
 
 impl SubscriptionMetrics {
     pub(super) fn new(metrics: &Metrics, name: &str, plugin: &str, topics: &[ByteString]) -> Self {
-        let counter = |vec: &prometheus::IntCounterVec| vec.with_label_values(&[name]);
+        let counter = |vec: &IntCounterVec| vec.with_label_values(&[name]);
         let gauge = |vec: &prometheus::IntGaugeVec| vec.with_label_values(&[name]);
         let histogram = |vec: &prometheus::HistogramVec| vec.with_label_values(&[name]);
         let attempts =
@@ -131,7 +133,14 @@ impl SubscriptionMetrics {
             fuel: metrics.plugins.fuel.with_label_values(&[plugin]),
             traps: metrics.plugins.traps.with_label_values(&[plugin]),
             memory: metrics.plugins.memory.with_label_values(&[plugin]),
+            published: metrics.surface.published.clone(),
+            plugin: plugin.to_owned(),
         }
+    }
+
+    /// What its plugin published to a topic.
+    pub(super) fn published(&self, topic: &str) -> IntCounter {
+        self.published.with_label_values(&[topic, &self.plugin])
     }
 
     /// Counts of one worker, told to these now and then.

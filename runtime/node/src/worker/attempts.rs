@@ -15,11 +15,13 @@ use gristmill_engine::{
 };
 use gristmill_plugin_host::{Effects, Emission, Failure, Handled, StateChange, TimerRequest};
 use gristmill_store::{Parked, Scope, Topic};
+use gristmill_telemetry::TraceContext;
 use uuid::Uuid;
 
 use super::local::{self, Causer, LocalRun, Ran};
 use super::ownership::Refused;
 use super::part::{Content, Held, Slot};
+use super::spans::Own;
 use super::world::AttemptWorld;
 use super::{Map, Worker, request};
 use crate::Error;
@@ -44,6 +46,8 @@ pub(super) struct Invocation {
 pub(super) struct Attempt {
     invocation: Invocation,
     binding: Arc<Binding>,
+    /// Its own span, where its trace is told of.
+    own: Option<Own>,
 }
 
 /// The end of an attempt, or nothing where it was cancelled.
@@ -80,6 +84,8 @@ pub(super) struct Succeeded {
     pub(super) timers: Vec<TimerRequest>,
     /// The version that made them.
     pub(super) binding: Arc<Binding>,
+    /// The attempt's own span, where its trace is told of.
+    pub(super) span: Option<TraceContext>,
 }
 
 /// An emission, and the topic it goes to.
@@ -97,6 +103,8 @@ pub(super) struct LocalDone {
     pub(super) id: Uuid,
     pub(super) handled: Handled,
     pub(super) emissions: Vec<Outgoing>,
+    /// Its own span, where the trace is told of.
+    pub(super) span: Option<TraceContext>,
 }
 
 impl Attempts {
@@ -176,12 +184,15 @@ impl Worker {
 
     /// Tells the engine how an attempt ended, and keeps its effects until they are staged.
     pub(super) fn finish(&mut self, ended: Ended) -> Result<(), Error> {
-        let Some((Attempt { invocation, binding }, ran)) = ended else { return Ok(()) };
+        let Some((Attempt { invocation, binding, own }, mut ran)) = ended else { return Ok(()) };
         let attempt = invocation.attempt;
         self.attempts.handles.remove(&attempt);
         self.measure(&invocation, &ran.finished);
+        if let Some(own) = own {
+            self.tell_attempt(own, (&invocation, &binding), &mut ran);
+        }
         let outcome = match ran.finished.result {
-            Ok(effects) => self.succeed(&invocation, binding, (effects, ran.local)),
+            Ok(effects) => self.succeed(&invocation, (binding, own), (effects, ran.local)),
             Err(failure) => self.fail(&invocation, failure),
         };
         self.feed(Input::Finished { attempt, outcome })
@@ -190,7 +201,7 @@ impl Worker {
     fn succeed(
         &mut self,
         invocation: &Invocation,
-        binding: Arc<Binding>,
+        (binding, own): (Arc<Binding>, Option<Own>),
         (effects, runs): (Effects, Vec<LocalRun>),
     ) -> Outcome {
         let place = (invocation.subscription, invocation.partition);
@@ -206,14 +217,14 @@ impl Worker {
             Err(failure) => return self.fail(invocation, failure),
         };
         let mut local = Vec::with_capacity(runs.len());
-        for LocalRun { binding, id, handled, effects } in runs {
+        for LocalRun { binding, id, handled, effects, span } in runs {
             let emissions = match self.outgoing(effects.emissions) {
                 Ok(emissions) => emissions,
                 Err(failure) => return self.fail(invocation, failure),
             };
             state.extend(effects.state);
             bytes = bytes.saturating_add(effects.bytes);
-            local.push(LocalDone { binding, id, handled, emissions });
+            local.push(LocalDone { binding, id, handled, emissions, span });
         }
         let hasher = &self.shared.hasher;
         let changes = timers.iter().map(|request| match request {
@@ -225,7 +236,8 @@ impl Worker {
             }
         });
         let outcome = Outcome::Succeeded { timers: changes.collect(), size: Size(bytes) };
-        let succeeded = Succeeded { emissions, local, state, timers, binding };
+        let span = own.map(|own| own.context);
+        let succeeded = Succeeded { emissions, local, state, timers, binding, span };
         self.attempts.succeeded.insert(invocation.attempt, succeeded);
         outcome
     }
@@ -298,12 +310,14 @@ impl Worker {
             let part = part.ok_or_else(|| lost("its partition is not assigned"))?;
             let slot = part.slots.get_mut(&invocation.event);
             let slot = slot.ok_or_else(|| lost("its bytes are gone"))?;
-            let request = request::request(
+            let mut request = request::request(
                 (&self.shared, &bound.binding),
                 invocation.partition.0,
                 slot,
                 invocation.number,
             )?;
+            let own = self.spans.as_mut().and_then(|spans| spans.begin(&request.handled));
+            request.span = own.map(|own| own.context);
             let now = self.shared.clock.now();
             Self::measure_wait(&bound.meter, &slot.content, slot.since, now);
             let world = AttemptWorld {
@@ -316,7 +330,7 @@ impl Worker {
                 now,
                 timers,
             };
-            Ok(match &self.locals {
+            let call = match &self.locals {
                 None => Box::pin(local::alone(&bound, request, world)) as Call,
                 Some(locals) => {
                     let (locals, content) = (locals.subscribe(), slot.content.clone());
@@ -324,11 +338,12 @@ impl Worker {
                         Causer { world: world.clone(), request: request.clone(), content, locals };
                     Box::pin(causer.run(&bound, world))
                 }
-            })
+            };
+            Ok((call, own))
         });
         match call {
-            Ok(call) => {
-                let attempt = Attempt { invocation, binding: bound.binding };
+            Ok((call, own)) => {
+                let attempt = Attempt { invocation, binding: bound.binding, own };
                 self.attempts.fresh.push_back((attempt, call));
             }
             Err(failure) => {

@@ -12,6 +12,7 @@ use gristmill_plugin_host::{
     Effects, Emission, EmitError, Failure, Finished, Handled, LOCAL_NAMES, Request, StateChange,
     StateError, TimerError, World,
 };
+use gristmill_telemetry::{Span, SpanIds, TraceContext};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -25,6 +26,7 @@ use crate::Error;
 use crate::binding::Binding;
 use crate::envelope::{self, Emitter, OriginBuf, time};
 use crate::plugins::{LocalHandler, LocalTopics};
+use crate::telemetry::{self, Attempted};
 
 /// Longest chain of local events, each caused by the one before (source: the contract, "Local
 /// emissions").
@@ -38,6 +40,8 @@ pub(super) struct Ran {
     pub(super) finished: Finished,
     /// In the order in which they ran; none where the attempt failed.
     pub(super) local: Vec<LocalRun>,
+    /// Spans of those that ran, and of their requests, where the trace is told of.
+    pub(super) spans: Vec<Span>,
 }
 
 /// One run of a handler with an event of a local topic.
@@ -49,6 +53,8 @@ pub(super) struct LocalRun {
     pub(super) handled: Handled,
     /// What it did. Names of state are those of the subscription that it is kept with.
     pub(super) effects: Effects,
+    /// Its own span, where the trace is told of.
+    pub(super) span: Option<TraceContext>,
 }
 
 /// Handlers of local topics, as this worker runs them.
@@ -128,7 +134,7 @@ pub(super) fn alone(
     world: AttemptWorld,
 ) -> impl Future<Output = Ran> + use<> {
     let call = Arc::clone(&bound.runner).call(request, Box::new(world));
-    async { Ran { finished: call.await, local: Vec::new() } }
+    async { Ran { finished: call.await, local: Vec::new(), spans: Vec::new() } }
 }
 
 /// An attempt whose emissions may cause local events.
@@ -152,13 +158,16 @@ impl Causer {
             let emissions = finished.result.as_ref().map_or(&[][..], |it| &it.emissions);
             let topics = &self.world.shared.config.topics;
             if emissions.iter().all(|emission| !topics.is_local(&emission.topic)) {
-                return Ran { finished, local: Vec::new() };
+                return Ran { finished, local: Vec::new(), spans: Vec::new() };
             }
-            match Cascade::new(&self).run(emissions).await {
-                Ok(local) => Ran { finished, local },
+            let mut cascade = Cascade::new(&self);
+            let ran = cascade.run(emissions).await;
+            let Cascade { runs, spans, .. } = cascade;
+            match ran {
+                Ok(()) => Ran { finished, local: runs, spans },
                 Err(failure) => {
                     let finished = Finished { result: Err(failure), ..finished };
-                    Ran { finished, local: Vec::new() }
+                    Ran { finished, local: Vec::new(), spans }
                 }
             }
         }
@@ -197,6 +206,7 @@ struct Cascade<'a> {
     emissions: u64,
     emitted_bytes: u64,
     runs: Vec<LocalRun>,
+    spans: Vec<Span>,
 }
 
 impl<'a> Cascade<'a> {
@@ -211,11 +221,12 @@ impl<'a> Cascade<'a> {
             emissions: 0,
             emitted_bytes: 0,
             runs: Vec::new(),
+            spans: Vec::new(),
         }
     }
 
     /// Handles what `emissions` of the attempt cause, and what that causes.
-    async fn run(mut self, emissions: &[Emission]) -> Result<Vec<LocalRun>, Failure> {
+    async fn run(&mut self, emissions: &[Emission]) -> Result<(), Failure> {
         let Causer { world, request, content, .. } = self.causer;
         let (binding, handled) = (&world.binding, &request.handled);
         let time = (self.time.0, &self.time.1);
@@ -228,7 +239,7 @@ impl<'a> Cascade<'a> {
                 self.handle(&event, &bound).await?;
             }
         }
-        Ok(self.runs)
+        Ok(())
     }
 
     /// Runs one handler, unless its filter does not want the event.
@@ -243,10 +254,13 @@ impl<'a> Cascade<'a> {
             return Err(within(failure));
         }
         let Some(handled) = look.handled else { return Ok(()) };
-        let request = Request { handled: handled.clone(), ..self.causer.request.clone() };
+        let span = self.own_span();
+        let request = Request { handled: handled.clone(), span, ..self.causer.request.clone() };
         bound.meter.consumed(&event.topic);
         let world = Box::new(self.world(event, binding));
-        let Finished { result, usage } = Arc::clone(&bound.runner).call(request, world).await;
+        let mut finished = Arc::clone(&bound.runner).call(request, world).await;
+        self.tell(span, (event, binding, &handled), &mut finished);
+        let Finished { result, usage, calls: _ } = finished;
         bound.meter.attempted(result.as_ref().err().map(|failure| failure.class), usage.wall);
         bound.meter.used(&usage);
         let mut effects = result.map_err(within)?;
@@ -258,8 +272,38 @@ impl<'a> Cascade<'a> {
         self.queue.extend(caused);
         self.keep(&binding.name, &mut effects.state);
         let (binding, id) = (Arc::clone(binding), event.id);
-        self.runs.push(LocalRun { binding, id, handled, effects });
+        self.runs.push(LocalRun { binding, id, handled, effects, span });
         Ok(())
+    }
+
+    /// A span within that of the attempt, for the next run of a handler; none where it has none.
+    fn own_span(&self) -> Option<TraceContext> {
+        let attempt = self.causer.request.span?;
+        // Requests of the attempt itself are numbered from 1.
+        let number = u32::MAX.saturating_sub(u32::try_from(self.spans.len()).unwrap_or(u32::MAX));
+        Some(attempt.at(SpanIds::within(attempt.span(), number).next_id()))
+    }
+
+    /// A handler has run.
+    fn tell(
+        &mut self,
+        span: Option<TraceContext>,
+        (event, binding, handled): (&Caused, &Binding, &Handled),
+        finished: &mut Finished,
+    ) {
+        let Some(context) = span else { return };
+        self.spans.append(&mut finished.calls);
+        let attempted = Attempted {
+            context,
+            parent: self.causer.request.span.map(TraceContext::span),
+            system: self.causer.world.shared.telemetry.system(),
+            binding,
+            handled,
+            origin: None,
+            number: self.causer.request.attempt,
+        };
+        let span = telemetry::attempt(attempted, (&*finished).into());
+        self.spans.push(Span { target: event.topic.as_str().into(), ..span });
     }
 
     /// The handlers of a topic, when all can run.

@@ -94,6 +94,9 @@ impl Worker {
 
     /// A checkpoint is durable: what it settled counts now.
     pub(super) fn count_committed(&mut self, checkpoint: CheckpointId) {
+        if let Some(spans) = &mut self.spans {
+            spans.committed(checkpoint);
+        }
         let now = self.shared.clock.now();
         while let Some((id, began, settled)) = self.tally.committing.pop_front() {
             if id > checkpoint {
@@ -137,6 +140,7 @@ impl Worker {
     pub(super) fn tell_meters(&mut self) {
         self.meters.values().for_each(|meter| meter.tell());
         self.shared.metrics.stored(std::mem::take(&mut self.tally.store));
+        self.tell_spans();
     }
 
     /// The engine saw something worth counting.

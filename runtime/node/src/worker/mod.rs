@@ -15,6 +15,7 @@ mod part;
 mod pass_on;
 mod rehearsal;
 mod request;
+mod spans;
 mod stage;
 mod standing;
 mod takeover;
@@ -44,6 +45,7 @@ use self::local::Locals;
 use self::measure::Tally;
 use self::ownership::{Ask, Ownership};
 use self::part::Part;
+use self::spans::Spans;
 use crate::Error;
 use crate::binding::Binding;
 use crate::envelope::time::Stamp;
@@ -112,6 +114,8 @@ pub(crate) struct Worker {
     /// Watches over backlogs so far.
     watches: u64,
     tally: Tally,
+    /// What is told of traces; none where nothing is.
+    spans: Option<Spans>,
     /// Reason of the failure being handed to the engine, for a parked event's figures.
     failing: String,
     inputs: VecDeque<Input>,
@@ -159,6 +163,7 @@ impl Worker {
             filling: Filling::default(),
             kafka: None,
             tally: Tally::default(),
+            spans: shared.telemetry.is_on().then(Spans::default),
             failing: String::new(),
             inputs: VecDeque::new(),
             effects: Vec::new(),

@@ -396,6 +396,9 @@ impl Worker {
         );
         self.shared.metrics.transaction_aborted(reason);
         self.tally.drop(checkpoint);
+        if let Some(spans) = &mut self.spans {
+            spans.drop(checkpoint);
+        }
         if let Some(kafka) = &mut self.kafka {
             kafka.causes.clear();
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use gristmill_config::TopicNames;
 use gristmill_engine::FailureClass;
 use gristmill_plugin_host::{Event, Failure, Handled, Request, Timer};
 use gristmill_store::TimerRecord;
@@ -74,7 +73,7 @@ pub(super) fn request(
         }
     };
     let previous_error = slot.failure.as_ref().map(|failure| failure.reason.as_str().into());
-    Ok(Request { handled, attempt: number, previous_error })
+    Ok(Request { handled, attempt: number, previous_error, span: None })
 }
 
 fn handled(
@@ -140,11 +139,12 @@ pub(super) fn judged(
             decoded.content_type = Some(Cow::Owned("application/json".to_owned()));
         }
     }
-    Ok(event(held, decoded, &topics.names))
+    Ok(event(shared, held, decoded))
 }
 
 /// The event as it was decoded.
-fn event(held: &Held, decoded: Decoded<'_>, names: &TopicNames) -> Handled {
+fn event(host: &Shared, held: &Held, decoded: Decoded<'_>) -> Handled {
+    let names = &host.config.topics.names;
     let Decoded { identity, source, subject, time, correlation_id, causation_id, .. } = &decoded;
     let OriginBuf { topic, partition, offset, .. } = &held.origin;
     let slices = Slices::of(topic, &held.stored);
@@ -168,7 +168,7 @@ fn event(held: &Held, decoded: Decoded<'_>, names: &TopicNames) -> Handled {
         timestamp_ms: held.stored.timestamp.0,
         content_type: decoded.content_type.as_ref().map(shared),
         causation_id: causation_id.as_ref().map(shared),
-        trace_parent: decoded.trace_parent.as_ref().map(shared),
+        trace_parent: host.trace_of(&held.origin, decoded.trace_parent.as_ref().map(shared)),
         tenant: decoded.tenant.as_ref().map(shared),
         payload: decoded.payload,
     }))

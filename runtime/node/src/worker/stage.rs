@@ -11,6 +11,7 @@ use gristmill_engine::{
 };
 use gristmill_plugin_host::{Handled, StateChange, TimerRequest};
 use gristmill_store::{Append, Batch, Change, ParkedRecord, Scope, TimerRecord};
+use gristmill_telemetry::TraceContext;
 
 use super::attempts::{LocalDone, Outgoing, Succeeded};
 use super::dead_letter::Death;
@@ -23,6 +24,7 @@ use crate::Error;
 use crate::binding::Binding;
 use crate::envelope::{self, Emitter, Hasher128};
 use crate::shared::CLOCK;
+use crate::telemetry;
 
 /// Names a partition of a subscription on this worker.
 pub(super) type Place = (SubscriptionId, PartitionId);
@@ -91,6 +93,9 @@ impl Worker {
     ) -> Result<(), Error> {
         let mut taken = self.filling.take();
         self.tally.close(checkpoint);
+        if let Some(spans) = &mut self.spans {
+            spans.close(checkpoint);
+        }
         for progress in progress {
             let place = (progress.subscription, progress.partition);
             self.note_progress(&progress);
@@ -199,10 +204,10 @@ impl Worker {
         let Some((content, handled)) = slot.and_then(known) else {
             return Err(Error::broken("a success of an event whose bytes are gone"));
         };
-        let Succeeded { state, timers, emissions, local, binding } = succeeded;
+        let Succeeded { state, timers, emissions, local, binding, span } = succeeded;
         let key = content.key();
         let cause = Cause { place, event, is_letter: false };
-        self.publish(cause, (&content, &handled, &binding), (emissions, local));
+        self.publish(cause, (&content, &handled, &binding), (emissions, local, span));
         let Some(part) = self.parts.get(&place) else { return Ok(()) };
         let changes = self.filling.changes(place);
         let mut overlay = part.lock_overlay();
@@ -235,29 +240,38 @@ impl Worker {
         &mut self,
         cause: Cause,
         (content, handled, binding): (&Content, &Handled, &Binding),
-        (emissions, local): (Vec<Outgoing>, Vec<LocalDone>),
+        (emissions, local, span): (Vec<Outgoing>, Vec<LocalDone>, Option<TraceContext>),
     ) {
         let now = self.shared.clock.now();
         let (key, text) = (content.key(), self.stamp.text(now));
         let (key, time) = (Some(&key).filter(|key| !key.is_empty()), (now, &text));
-        let counted = self.shared.config.telemetry.events_published;
-        let mut append = |emitter: &Emitter<'_>, of: &Binding, emissions: Vec<Outgoing>| {
-            if let Some(meter) = self.meters.get(&of.subscription) {
+        let counted = self.shared.config.telemetry.counts_published();
+        let system = self.shared.telemetry.system();
+        let mut append = |emitter: &Emitter<'_>, of: &Binding, within, emissions: Vec<Outgoing>| {
+            let meter = self.meters.get(&of.subscription);
+            if let Some(meter) = meter {
                 meter.emitted(emissions.len());
             }
             for Outgoing { index, emission, topic } in emissions {
-                if counted {
-                    self.shared.metrics.published(&topic.name, &of.plugin_name, 1);
+                if let Some(meter) = meter.filter(|_| counted) {
+                    meter.published(&topic.name);
                 }
-                self.filling.append(cause, emitter.encode(index, emission, &topic));
+                let append = emitter.encode(index, emission, &topic);
+                if let (Some(within), Some(spans)) = (within, &mut self.spans)
+                    && let Some(span) = telemetry::emitted(&append, &topic.name, (system, within))
+                {
+                    spans.stage(span);
+                }
+                self.filling.append(cause, append);
             }
         };
         let emitter = emitter(binding, (origin(content), handled), key, time);
-        append(&emitter, binding, emissions);
-        for LocalDone { binding, id, handled, emissions } in local {
+        append(&emitter, binding, span, emissions);
+        for LocalDone { binding, id, handled, emissions, span } in local {
             self.tally.handled(binding.subscription, content.event_time());
             let of = envelope::Cause::Local { event: id };
-            append(&self::emitter(&binding, (of, &handled), key, time), &binding, emissions);
+            let emitter = self::emitter(&binding, (of, &handled), key, time);
+            append(&emitter, &binding, span, emissions);
         }
     }
 
@@ -297,6 +311,7 @@ impl Worker {
 
     /// Adds an append to what is staged for a partition.
     pub(super) fn stage_append(&mut self, cause: Cause, append: Append) {
+        self.trace_append(&append);
         self.filling.append(cause, append);
     }
 

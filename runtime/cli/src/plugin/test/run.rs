@@ -121,6 +121,7 @@ impl Case<'_> {
         let key = event.key.as_deref().unwrap_or_default().to_vec();
         let lane = (subscription.name.clone(), key);
         let request = Request {
+            span: None,
             handled: Handled::Event(Arc::new(event)),
             attempt: step.attempt.unwrap_or(1),
             previous_error: step.previous_error.as_deref().map(ByteString::from),

@@ -1,0 +1,108 @@
+//! Measures what traces and metrics for a collector cost: the same backlog is handled without them,
+//! with the defaults, and with every trace told of, in turns.
+
+use anyhow::Result;
+
+use super::figure::{Figure, Target};
+use super::throughput::{Backlog, Run, run};
+use super::{Options, Progress, scene};
+use crate::support::collector::Collector;
+
+/// The second topic that is handled.
+const REFUNDS: &str = "refunds";
+/// Who handles both.
+const SUBSCRIPTIONS: [&str; 2] = ["ordinary", "second"];
+/// Turns; the figures are of their medians.
+const ROUNDS: usize = 5;
+
+/// A way to run, and its runs.
+struct Way {
+    name: &'static str,
+    lines: Option<&'static str>,
+    runs: Vec<Run>,
+}
+
+/// Takes all runs.
+///
+/// # Errors
+///
+/// When a host or the collector fails, or a host does not get on.
+pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>> {
+    let collector = Collector::start()?;
+    let way = |name, lines| Way { name, lines, runs: Vec::new() };
+    let mut ways = [
+        way("off", None),
+        way("by default", Some("")),
+        way("with all traces", Some("sample = 1.0")),
+    ];
+    for round in 1..=ROUNDS {
+        for way in &mut ways {
+            let label = format!("telemetry {}, {round} of {ROUNDS}", way.name);
+            let told = &mut |what: &str| progress(&format!("{label}: {what}"));
+            way.runs.push(handled(options, &collector, way.lines, told)?);
+        }
+    }
+    let [off, default, all] = &ways;
+    let mut figures = Vec::new();
+    for way in &ways {
+        let name = format!("throughput, telemetry {}", way.name);
+        figures.push(Figure::new(name, median(way, Run::rate), "events/s").noting(NOTE));
+    }
+    for (way, target) in [(default, Some(Target::AtMost(5.0))), (all, None)] {
+        let figure =
+            Figure::new(format!("telemetry {}, throughput lost", way.name), lost(off, way), "%");
+        figures.push(target.into_iter().fold(figure, Figure::aiming).noting(NOTE));
+        let more = median(way, Run::cpu_per_event) - median(off, Run::cpu_per_event);
+        let name = format!("telemetry {}, processor time per event", way.name);
+        figures.push(Figure::new(name, more, "µs").noting("of the host, beyond that without it"));
+    }
+    Ok(figures)
+}
+
+const NOTE: &str = "median of five turns, two subscriptions with two topics each, instances reused; \
+    the collector is a real one that writes what it takes to a file, on the same processors";
+
+fn handled(
+    options: &Options,
+    collector: &Collector,
+    lines: Option<&str>,
+    progress: Progress<'_>,
+) -> Result<Run> {
+    let otlp = lines.map(|lines| {
+        let endpoint = collector.endpoint();
+        let table = "[telemetry.otlp]\nmetrics_interval = \"5s\"";
+        format!("{table}\nendpoint = \"{endpoint}\"\n{lines}\n")
+    });
+    let topics = [scene::INPUT, REFUNDS];
+    let [first, second] = topics;
+    let all = [first, second, scene::OUTPUT];
+    let home = scene::home_with(&options.binary, &all, &otlp.unwrap_or_default())?;
+    home.put("ordinary.wasm", &scene::handler()?)?;
+    home.put("ordinary.toml", manifest(&topics).as_bytes())?;
+    // Each event is handled twice.
+    let events = options.events / 2;
+    run(&home, &Backlog { topics: &topics, subscriptions: &SUBSCRIPTIONS, events }, progress)
+}
+
+fn manifest(topics: &[&str]) -> String {
+    let one = |name: &str| {
+        format!(
+            "[[subscription]]\nname = \"{name}\"\ntopics = {topics:?}\n\
+             grants = {{ emit = [\"{}\"], state = true }}\n\
+             limits.instances.reuse = 10000\n",
+            scene::OUTPUT
+        )
+    };
+    SUBSCRIPTIONS.map(one).concat()
+}
+
+/// Share of the throughput without telemetry that is lost, in per cent.
+fn lost(off: &Way, on: &Way) -> f64 {
+    (1.0 - median(on, Run::rate) / median(off, Run::rate)) * 100.0
+}
+
+fn median(way: &Way, of: fn(&Run) -> f64) -> f64 {
+    let mut values: Vec<f64> = way.runs.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
