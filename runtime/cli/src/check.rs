@@ -98,6 +98,7 @@ fn check(named: Option<&Path>, existing: &[String], output: &Output) -> Result<C
     if let Some(host) = host {
         checked.problems.append(cross_check(&host, &manifests, existing));
         checked.problems.append(gristmill_node::check_schemas(&host));
+        checked.problems.append(gristmill_node::check_encryption(&host));
         checked.problems.append(host.warnings);
     }
     Ok(checked)

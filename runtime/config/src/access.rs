@@ -38,9 +38,14 @@ impl AccessRule {
 
     /// Topics that it holds for: dead letters hold the same data as what they come from.
     fn patterns(&self) -> impl Iterator<Item = Glob> {
-        let letters = |topics: &Glob| Glob::new(format!("{topics}.*.dlq"));
-        self.topics.iter().flat_map(move |topics| [topics.clone(), letters(topics)])
+        self.topics.iter().cloned().flat_map(with_letters)
     }
+}
+
+/// Topics, and those of their dead letters.
+pub(crate) fn with_letters(topics: Glob) -> [Glob; 2] {
+    let letters = Glob::new(format!("{topics}.*.dlq"));
+    [topics, letters]
 }
 
 /// Reads `[access]`.

@@ -5,8 +5,8 @@
 use gristmill_engine::OnExhausted;
 
 use crate::{
-    Broker, Env, HostConfig, Problems, SchemaConfig, SchemaSource, Secret, Source,
-    SubscriptionConfig, host,
+    Broker, EncryptionConfig, Env, HostConfig, Problems, SchemaConfig, SchemaSource, Secret,
+    Source, SubscriptionConfig, host,
     keys::{Key, Kind, Pairs, Preset, Table, host::HOST, manifest::MANIFEST},
     manifest, units,
     walk::{
@@ -73,7 +73,7 @@ pub enum Because {
 type Described = (&'static str, &'static str, &'static [&'static str]);
 
 /// In the order in which an event comes to them. A key of several parts wins over its beginning.
-const STAGES: [Described; 14] = [
+const STAGES: [Described; 15] = [
     (
         "read",
         "its topics, in the order of their offsets",
@@ -83,6 +83,11 @@ const STAGES: [Described; 14] = [
     ("decode", "who the event is, and what its data is", &["envelope", "id_header", "fields"]),
     ("filter", "whether the event is the handler's", &["filter"]),
     (JUDGE, "whether its data is what the schemas of its topic say", &[JUDGE]),
+    (
+        DECRYPT,
+        "which of its fields are encrypted, and which the handler sees",
+        &[DECRYPT, "grants.decrypt"],
+    ),
     ("log", "what the host, and handlers through it, say", &[]),
     ("trace", "a span for every attempt, emission and outgoing request", &[]),
     ("order", "which events wait for which", &["order", "concurrency", "events_per_second"]),
@@ -100,9 +105,11 @@ const STAGES: [Described; 14] = [
 
 /// Where schemas judge; left out where there are none.
 const JUDGE: &str = "judge";
+/// Where fields are decrypted.
+const DECRYPT: &str = "decrypt";
 
 /// The same for a handler of local topics: the rest is up to who causes its events.
-const LOCAL_STAGES: [Described; 5] = [
+const LOCAL_STAGES: [Described; 6] = [
     (
         "read",
         "what is emitted to its local topics, within the event whose handler emits it",
@@ -110,6 +117,7 @@ const LOCAL_STAGES: [Described; 5] = [
     ),
     ("decode", "who the event is, and what its data is", &["envelope", "id_header", "fields"]),
     ("filter", "whether the event is the handler's", &["filter"]),
+    (DECRYPT, "which of its fields the handler sees", &[DECRYPT, "grants.decrypt"]),
     (
         "handle",
         "an attempt in the plugin's sandbox; if it fails, so does the one that caused it",
@@ -153,6 +161,7 @@ pub fn explain(
         within.leaves(described, table, "", &mut leaves);
         let all: &[Described] = if subscription.local { &LOCAL_STAGES } else { &STAGES };
         leaves.extend(schemas(host.name, &config, &subscription));
+        leaves.extend(encryption(host.name, &config, &subscription));
         let stages = all.iter().map(|stage| staged((all, stage), &leaves, &shared));
         let stages = stages.filter(|it| it.name != JUDGE || !it.settings.is_empty()).collect();
         Explanation { subscription: subscription.name, plugin: read.name.clone(), stages }
@@ -174,6 +183,24 @@ fn schemas(file: &str, config: &HostConfig, subscription: &SubscriptionConfig) -
             SchemaSource::Subject(subject) => string(&format!("registry:{subject}")),
         },
         because: Because::Written { file: file.to_owned(), line: schema.place.line },
+    });
+    told.collect()
+}
+
+/// The encrypted fields of events of the topics that a subscription names.
+fn encryption(file: &str, config: &HostConfig, subscription: &SubscriptionConfig) -> Vec<Setting> {
+    let is_of = |rule: &EncryptionConfig| {
+        let mut named = subscription.named_topics();
+        named.any(|topic| rule.topics.iter().any(|it| it.matches(topic)))
+    };
+    let rules = config.encryption.iter().filter(|(_, rule)| is_of(rule));
+    let told = rules.map(|(name, rule)| Setting {
+        key: format!("{DECRYPT}.{name}"),
+        value: {
+            let fields: Vec<String> = rule.fields.iter().map(|field| string(field)).collect();
+            format!("[{}]", fields.join(", "))
+        },
+        because: Because::Written { file: file.to_owned(), line: rule.place.line },
     });
     told.collect()
 }

@@ -11,9 +11,9 @@ use std::{
 use gristmill_engine::{Bytes, Millis, WorkerPolicy};
 
 use crate::{
-    AccessRule, Broker, Commands, Env, Glob, Guarantee, HttpOrigin, KeyRule, KeyTemplate, Problems,
-    Schemas, Secret, Source, Telemetry, TokenConfig, TopicNames, TopicSelector, access, broker,
-    commands,
+    AccessRule, Broker, Commands, EncryptionConfig, Env, Glob, Guarantee, HttpOrigin, KeyRule,
+    KeyTemplate, Problems, Schemas, Secret, Source, Telemetry, TokenConfig, TopicNames,
+    TopicSelector, access, broker, commands, encryption,
     keys::host::{HOST, KAFKA_INTERVAL_MIN},
     names::Template,
     problem::code,
@@ -49,6 +49,8 @@ pub struct HostConfig {
     pub topics: Topics,
     /// Schemas, by which events are judged.
     pub schemas: Schemas,
+    /// Fields that are encrypted, by name.
+    pub encryption: BTreeMap<String, EncryptionConfig>,
     /// Commands and queries.
     pub commands: Commands,
     /// The HTTP surface.
@@ -187,6 +189,8 @@ pub struct Ceilings {
     pub names: TopicNames,
     /// Which plugins may use which topics.
     pub access: Vec<AccessRule>,
+    /// Which plugins may see which encrypted fields.
+    pub encryption: BTreeMap<String, Vec<Glob>>,
 }
 
 /// When effects become durable.
@@ -259,6 +263,8 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<(HostConfig, Che
     let topics = topics(checked.table("topics"), &mut report);
     let broker = broker::read(checked.table("broker"), checked.text("name"), &mut report);
     let folder = folder(source);
+    let encryption = encryption::read(checked.table("encryption"), &topics.names, &mut report);
+    let readers = readers(&encryption);
     let config = HostConfig {
         file: source.name.to_owned(),
         name: checked.text("name").to_owned(),
@@ -269,11 +275,12 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<(HostConfig, Che
         attempts_max: checked.count("attempts_max"),
         storage: storage(checked.table("storage")),
         schemas: schemas::read(checked.table("schemas"), (folder, &topics.names), &mut report),
+        encryption,
         commands: commands::read(checked.table("commands"), &topics, &mut report),
         http: http(checked.table("http")),
         tokens: tokens::read(checked.table("tokens"), &topics.names, &mut report),
         telemetry: telemetry::read(checked.table("telemetry"), &mut report),
-        ceilings: ceilings(&checked, &broker, &topics),
+        ceilings: Ceilings { encryption: readers, ..ceilings(&checked, &broker, &topics) },
         topics,
         checkpoint: checkpoint(checked.table("checkpoint"), &broker),
         broker,
@@ -470,7 +477,13 @@ fn ceilings(host: &Checked, broker: &Broker, topics: &Topics) -> Ceilings {
         local: topics.local().map(str::to_owned).collect(),
         names: topics.names.clone(),
         access: access::read(host.table("access"), &topics.names),
+        encryption: BTreeMap::new(),
     }
+}
+
+/// Who may see the fields of each.
+fn readers(encryption: &BTreeMap<String, EncryptionConfig>) -> BTreeMap<String, Vec<Glob>> {
+    encryption.iter().map(|(name, rule)| (name.clone(), rule.plugins.clone())).collect()
 }
 
 fn checkpoint(checked: &Checked, broker: &Broker) -> Checkpoint {

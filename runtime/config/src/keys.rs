@@ -4,6 +4,7 @@
 mod access;
 pub(crate) mod broker;
 mod commands;
+mod encryption;
 pub(crate) mod host;
 pub(crate) mod manifest;
 mod schemas;

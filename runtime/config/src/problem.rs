@@ -171,4 +171,5 @@ pub(crate) mod code {
     pub(crate) const UNREADABLE: &str = "E0124";
     pub(crate) const LOCAL_TOPIC: &str = "E0125";
     pub(crate) const NO_TOPIC_NAME: &str = "E0128";
+    pub(crate) const NO_SUCH_KEY: &str = "E0129";
 }

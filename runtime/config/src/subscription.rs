@@ -240,6 +240,8 @@ pub struct Grants {
     pub http: Vec<HttpOrigin>,
     /// Whether names among them may stand for private addresses.
     pub http_private: bool,
+    /// Encrypted fields that the plugin sees, by their names in the host's configuration.
+    pub decrypt: Vec<String>,
 }
 
 impl Grants {

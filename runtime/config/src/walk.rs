@@ -221,8 +221,10 @@ impl Walker<'_> {
                 if missing {
                     self.report_missing(key, example, at);
                 }
-                if matches!(kind, Kind::Tables(_)) {
+                if let Kind::Tables(_) = kind {
                     Value::Tables(Vec::new())
+                } else if let Kind::Pairs(_) = kind {
+                    Value::Pairs(Vec::new())
                 } else {
                     Value::Texts(Vec::new())
                 }

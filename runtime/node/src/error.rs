@@ -28,6 +28,9 @@ pub enum Error {
     /// Schemas of the configuration cannot be used.
     #[error("read the schemas: {0}")]
     Schemas(gristmill_config::Problems),
+    /// Keys of the configuration cannot be used.
+    #[error("read the keys of encrypted fields: {0}")]
+    Encryption(gristmill_config::Problems),
     /// The Wasm engine cannot be used.
     #[error("use the plugin engine")]
     Plugins(#[from] gristmill_plugin_host::Error),
@@ -108,6 +111,7 @@ impl Error {
             Self::Kafka(error) => error.code(),
             Self::Secret(problem) => problem.code,
             Self::Schemas(problems) => problems.iter().next().map_or("E0126", |it| it.code),
+            Self::Encryption(problems) => problems.iter().next().map_or("E0129", |it| it.code),
             Self::Plugins(error) => error.code(),
             Self::Listen { .. } => "E0455",
             Self::Serve(_) => "E0456",
@@ -137,7 +141,9 @@ impl Error {
                 Some("this is a defect of Gristmill; restart, and report the log".to_owned())
             }
             Self::Folder { .. } => Some("check `data_dir` and its permissions".to_owned()),
-            Self::Schemas(_) => Some("`gristmill check` tells all of them".to_owned()),
+            Self::Schemas(_) | Self::Encryption(_) => {
+                Some("`gristmill check` tells all of them".to_owned())
+            }
             Self::Secret(_)
             | Self::Plugins(_)
             | Self::Serve(_)

@@ -161,6 +161,11 @@ impl Host {
             let away: Vec<&str> = away.iter().map(|it| it.reason.as_str()).collect();
             checks.push(check("schemas", away.is_empty(), &away.join("; ")));
         }
+        let missed = self.inner.shared.encryption.missed().join("; ");
+        if !missed.is_empty() {
+            // Whoever publishes names keys, and must not make a host look ill by it.
+            checks.push(check("encryption", true, &missed));
+        }
         if let Some(trouble) = self.inner.shared.telemetry.trouble() {
             // Nothing that a host is for waits for it.
             checks.push(check("collector", true, &trouble));

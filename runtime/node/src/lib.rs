@@ -10,6 +10,7 @@ mod clock;
 mod commands;
 mod connecting;
 mod consumer_groups;
+mod encryption;
 mod envelope;
 mod error;
 mod gauges;
@@ -33,6 +34,7 @@ pub use consumer_groups::{
     ConsumerGroups, GroupMember, GroupReport, GroupSummary, GroupsError, MemberTopic, OffsetChange,
     PartitionLag, Reset, ResetTo, StateChoice,
 };
+pub use encryption::check as check_encryption;
 pub use error::Error;
 pub use running::{Node, Settings};
 pub use schemas::check_schemas;

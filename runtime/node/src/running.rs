@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use crate::broker::{Broker, Kafka};
 use crate::clock::Clock;
 use crate::connecting::{self, Identity};
+use crate::encryption::{self, Encryption};
 use crate::groups::Groups;
 use crate::host::Host;
 use crate::http::{self, Server};
@@ -153,6 +154,7 @@ struct Prepared {
     config: HostConfig,
     store: Store,
     schemas: Schemas,
+    encryption: Encryption,
     plugins: PluginRuntime,
     clock: Clock,
     metrics: Metrics,
@@ -192,7 +194,7 @@ fn begin(
     kafka: Option<(Kafka, Joined)>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<Option<Begun>, Error> {
-    let Prepared { config, store, schemas, plugins, clock, metrics, telemetry } = parts;
+    let Prepared { config, store, schemas, encryption, plugins, clock, metrics, telemetry } = parts;
     let count = worker_count(&config);
     let (broker, committers) = match kafka {
         None => (Broker::Embedded(store.clone()), None),
@@ -203,7 +205,8 @@ fn begin(
             (Broker::Kafka(Box::new(kafka)), Some(committers))
         }
     };
-    let parts = Parts { config, store, broker, schemas, plugins, clock, metrics, telemetry };
+    let parts =
+        Parts { config, store, broker, schemas, encryption, plugins, clock, metrics, telemetry };
     let shared = shared::share(parts)?;
     let declared = connecting::patiently(stopping, || topics::declare(&shared))?;
     if declared.is_none() {
@@ -244,6 +247,7 @@ async fn live(begun: Begun, server: Server, stopping: watch::Receiver<bool>) -> 
 fn prepare(settings: Settings) -> Result<(Prepared, Option<(Cluster, Identity)>), Error> {
     let Settings { config, hook, transaction_hook: _ } = settings;
     let schemas = schemas::load(&config).map_err(Error::Schemas)?;
+    let encryption = encryption::load(&config).map_err(Error::Encryption)?;
     make_folder(&config.data_dir)?;
     make_folder(&config.plugins_dir)?;
     let mut store = gristmill_store::Settings::new(config.data_dir.join("store"));
@@ -273,7 +277,9 @@ fn prepare(settings: Settings) -> Result<(Prepared, Option<(Cluster, Identity)>)
             Some(connecting::cluster(&config, kafka, &store, metrics.client_statistics())?)
         }
     };
-    Ok((Prepared { config, store, schemas, plugins, clock, metrics, telemetry }, cluster))
+    let prepared =
+        Prepared { config, store, schemas, encryption, plugins, clock, metrics, telemetry };
+    Ok((prepared, cluster))
 }
 
 /// The free space to keep, where the configuration says so in bytes or as a share.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::broker::{self, Broker};
 use crate::clock::Clock;
+use crate::encryption::Encryption;
 use crate::envelope::Hasher128;
 use crate::metrics::Metrics;
 use crate::plugins::{Board, Inbox};
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) broker: Broker,
     /// By which events are judged.
     pub(crate) schemas: Schemas,
+    /// Which fields are sealed.
+    pub(crate) encryption: Encryption,
     /// The Wasm engine.
     pub(crate) plugins: gristmill_plugin_host::Runtime,
     /// The one clock.
@@ -58,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) broker: Broker,
     pub(crate) schemas: Schemas,
+    pub(crate) encryption: Encryption,
     pub(crate) plugins: gristmill_plugin_host::Runtime,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
@@ -97,7 +101,17 @@ pub(crate) const CLOCK: &str = "host/clock";
 impl Shared {
     /// Puts the parts together and reads what the store remembers of the host itself.
     pub(crate) fn new(parts: Parts) -> Result<Self, Error> {
-        let Parts { config, store, broker, schemas, plugins, clock, metrics, telemetry } = parts;
+        let Parts {
+            config,
+            store,
+            broker,
+            schemas,
+            encryption,
+            plugins,
+            clock,
+            metrics,
+            telemetry,
+        } = parts;
         let secret = secret(&store, &broker)?;
         let paused = match store.document(PAUSED)? {
             Some(text) => serde_json::from_slice(&text)
@@ -118,6 +132,7 @@ impl Shared {
             store,
             broker,
             schemas,
+            encryption,
             plugins,
             clock,
             metrics,

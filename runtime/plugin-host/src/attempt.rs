@@ -39,7 +39,7 @@ pub(crate) struct Attempt {
     pub(crate) refused: Option<EmitError>,
     /// What a handler needs was unavailable: a retry after it is class `infrastructure`.
     pub(crate) unavailable: Option<Unavailable>,
-    /// Its own span, where one is made.
+    /// Its own span, where traces are known of.
     pub(crate) span: Option<TraceContext>,
     /// Spans of its requests that have ended.
     pub(crate) calls: Vec<Span>,

@@ -72,7 +72,7 @@ pub(crate) struct Outgoing {
     seed: Sha256,
     /// Trace context of the event, for requests of an attempt that no span is made of.
     trace_parent: Option<String>,
-    /// The span of the attempt, where one is made.
+    /// The span of the attempt, where traces are known of.
     span: Option<TraceContext>,
     sent: u32,
     told: Arc<Mutex<Told>>,

@@ -16,7 +16,7 @@ pub struct Request {
     pub attempt: u32,
     /// How the attempt before failed.
     pub previous_error: Option<ByteString>,
-    /// The attempt's own span, where one is made: spans of its requests are within it.
+    /// The attempt's own span: its requests go on from there, and have spans where it is told of.
     pub span: Option<TraceContext>,
 }
 

@@ -2,9 +2,11 @@
 //! of. It makes no span.
 
 use std::fmt;
+use std::hash::Hasher as _;
 use std::num::{NonZeroU64, NonZeroU128};
 
 use bytestring::ByteString;
+use siphasher::sip::SipHasher13;
 use uuid::Uuid;
 
 /// Flag of a trace that is told of (source: W3C Trace Context, section 3.2.2.5.1).
@@ -48,11 +50,22 @@ impl TraceContext {
         Self { trace, span, flags: sampler.flags(trace) }
     }
 
-    /// A trace that begins with whatever goes on from here: no span is its first. It is the same
-    /// wherever and whenever it is made of the same `trace`.
-    pub fn before(trace: u128, sampler: Sampler) -> Self {
+    /// A trace that is told of and begins with whatever goes on from here: no span is its first. It
+    /// is the same wherever and whenever it is made of the same `trace`.
+    pub fn before(trace: u128) -> Self {
         let trace = NonZeroU128::new(trace).unwrap_or(NonZeroU128::MIN);
-        Self { trace, span: marker(trace), flags: sampler.flags(trace) }
+        Self { trace, span: marker(trace), flags: SAMPLED }
+    }
+
+    /// A trace that nobody is told of, for whoever must know that.
+    pub fn untold(ids: &mut SpanIds) -> Self {
+        Self { trace: ids.next_id().into(), span: ids.next_id(), flags: 0 }
+    }
+
+    /// The same trace, told of or not.
+    #[must_use]
+    pub const fn told(self, is_told: bool) -> Self {
+        Self { flags: if is_told { SAMPLED } else { 0 }, ..self }
     }
 
     /// The same trace at another span.
@@ -150,10 +163,20 @@ impl Sampler {
         Self { threshold: u64::try_from(threshold).unwrap_or(1 << RANDOM_BITS) }
     }
 
+    /// Whether what goes by that id is told of: the same wherever it is asked.
+    pub fn chooses(self, id: &str) -> bool {
+        let mut hasher = SipHasher13::new();
+        hasher.write(id.as_bytes());
+        self.takes(hasher.finish())
+    }
+
     fn flags(self, trace: NonZeroU128) -> u8 {
         let (_, low) = Uuid::from_u128(trace.get()).as_u64_pair();
-        let random = low & ((1 << RANDOM_BITS) - 1);
-        if random >= self.threshold { SAMPLED } else { 0 }
+        if self.takes(low) { SAMPLED } else { 0 }
+    }
+
+    fn takes(self, random: u64) -> bool {
+        random & ((1 << RANDOM_BITS) - 1) >= self.threshold
     }
 }
 
@@ -227,7 +250,8 @@ mod tests {
 
     #[test]
     fn a_trace_without_a_span_begins_with_the_next() {
-        let before = TraceContext::before(7 << 64 | 9, Sampler::thousandths(1_000));
+        let before = TraceContext::before(7 << 64 | 9);
+        assert!(before.is_sampled());
         assert_eq!(before.parent(), None);
         let read = TraceContext::parse(&before.to_string()).unwrap();
         assert_eq!((read, read.parent()), (before, None), "a header says so too");
@@ -239,13 +263,13 @@ mod tests {
     fn the_share_of_traces_that_is_told_of_is_what_was_asked_for() {
         let count = |thousandths: u64| {
             let sampler = Sampler::thousandths(thousandths);
-            let mut ids = SpanIds { state: 1 };
-            let mut next = || u128::from(ids.next_id().get());
-            (0..20_000).filter(|_| TraceContext::before(next(), sampler).is_sampled()).count()
+            (0..20_000).filter(|number| sampler.chooses(&number.to_string())).count()
         };
         assert_eq!((count(0), count(1_000), count(5_000)), (0, 20_000, 20_000));
         assert!((9_600..10_400).contains(&count(500)), "{}", count(500));
         assert!((120..280).contains(&count(10)), "{}", count(10));
         assert!(!TraceContext::begin(Sampler::NONE).is_sampled());
+        assert!(TraceContext::begin(Sampler::thousandths(1_000)).is_sampled());
+        assert!(!TraceContext::untold(&mut SpanIds::new()).is_sampled());
     }
 }

@@ -59,8 +59,8 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
     Ok(figures)
 }
 
-const NOTE: &str = "median of five turns, two subscriptions with two topics each, instances reused; \
-    the collector is a real one that writes what it takes to a file, on the same processors";
+const NOTE: &str = "median of five turns, two subscriptions with two topics each, instances \
+    reused; the collector is a real one, on the same processors";
 
 fn handled(
     options: &Options,

@@ -4,6 +4,7 @@
 mod both;
 mod chaos;
 mod commands;
+mod encryption;
 mod kafka;
 mod kafka_chaos;
 mod kafka_faults;

@@ -106,8 +106,12 @@ fn events_are_judged_wherever_they_come_from() -> Result<()> {
         emissions_are_judged_as_well(&client, &host)?;
 
         client.post("/api/v1/subscriptions/tally/resume")?;
+        let letters = wait::until(PATIENCE, || {
+            let letters = client.topic("orders.tally.dlq")?.concat();
+            Ok((!letters.is_empty()).then_some(letters))
+        })?;
+        let letters = letters.with_context(|| format!("no dead letter:\n{}", host.tail()))?;
         settle(&client, &host)?;
-        let letters = client.topic("orders.tally.dlq")?.concat();
         let header = |name: &str| letters[0].header(name).unwrap_or_default();
         ensure!(letters.len() == 1 && header("dlq-error-class") == "invalid", "{letters:?}");
         ensure!(header("dlq-error-code") == "E0407", "{letters:?}");

@@ -126,7 +126,7 @@ fn schemas_of_its_topics_are_a_stage() {
 fn a_handler_of_local_topics_has_no_retries_of_its_own() {
     let told = explained("[topics.returns]\nlocal = true\n");
     let stages: Vec<&str> = told[1].stages.iter().map(|stage| stage.name).collect();
-    assert_eq!(stages, ["read", "decode", "filter", "handle", "publish"]);
+    assert_eq!(stages, ["read", "decode", "filter", "decrypt", "handle", "publish"]);
     assert!(told[0].stages.iter().any(|stage| stage.name == "retry"));
 }
 

@@ -3,7 +3,7 @@
 
 use super::{
     Key, Kind, Open, Pairs, Table, access::ACCESS, broker::BROKER, commands::COMMANDS,
-    schemas::SCHEMAS, telemetry::TELEMETRY, tokens::TOKENS,
+    encryption::ENCRYPTION, schemas::SCHEMAS, telemetry::TELEMETRY, tokens::TOKENS,
 };
 use crate::text::Text;
 
@@ -67,6 +67,7 @@ pub(crate) static HOST: Table = Table {
         Key::table("topics", &TOPICS),
         Key::table("access", &ACCESS),
         Key::table("schemas", &SCHEMAS),
+        Key::table("encryption", &ENCRYPTION),
         Key::table("commands", &COMMANDS),
         Key::table("http", &HTTP),
         Key::table("tokens", &TOKENS),

@@ -246,6 +246,13 @@ static GRANTS: Table = Table {
              networks. An address that `http` names in numbers, and `localhost`, may be called \
              without.",
         ),
+        Key::new(
+            "decrypt",
+            Kind::Texts { of: Text::Name, min: 0, max: 64 },
+            "[]",
+            "Fields it sees that are encrypted for others: names of the host's `[encryption]`, \
+             which must let the plugin.",
+        ),
     ],
 };
 

@@ -11,7 +11,7 @@ use super::{
     Clock, DeadLetter, Envelope, Filter, Grants, Limits, Places, Start, SubscriptionConfig, rules,
 };
 use crate::{
-    Ceilings, Secret, TopicNames, TopicSelector, access, envelope,
+    Ceilings, Secret, TopicNames, TopicSelector, access, encryption, envelope,
     report::Report,
     walk::{Checked, Value, checked::disagree},
 };
@@ -60,6 +60,7 @@ pub(crate) fn subscription(
     };
     rules::check(table, &subscription, ceilings, report);
     access::check(plugin, &subscription, &ceilings.access, report);
+    encryption::check_grants(plugin, table.table("grants"), &ceilings.encryption, report);
     subscription
 }
 
@@ -117,6 +118,7 @@ fn grants(table: &Checked, names: &TopicNames) -> Grants {
         config: config.map(|one| (one.name.clone(), one.value.clone())).collect(),
         http: table.origins("http"),
         http_private: table.flag("http_private"),
+        decrypt: table.texts("decrypt").iter().map(|one| one.0.clone()).collect(),
     }
 }
 

@@ -29,6 +29,8 @@ impl Invalid {
     pub(crate) const SCHEMA: &'static str = "E0407";
     /// The topic's events have schemas, and none is for this one.
     pub(crate) const NO_SCHEMA: &'static str = "E0408";
+    /// Fields cannot be encrypted, or decrypted.
+    pub(crate) const ENCRYPTION: &'static str = "E0409";
 
     pub(super) fn one(code: &'static str, violation: impl Into<String>) -> Self {
         Self { code, violations: vec![violation.into()] }

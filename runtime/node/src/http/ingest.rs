@@ -16,6 +16,7 @@ use super::error::ApiError;
 use super::incoming::{self, Arrived, Incoming};
 use super::query::{self, Parameters};
 use super::traced::{self, Published, Trace};
+use crate::encryption::Encryption;
 use crate::envelope::{EnvelopeRules, Invalid, Record, decode, header, usual};
 use crate::schemas::{self, Broken, Judged, Schemas};
 
@@ -68,8 +69,8 @@ pub(super) async fn append(
     let now = shared.clock.now();
     let mut ids = Vec::with_capacity(events.len());
     let mut appends = Vec::with_capacity(events.len());
-    let mut events = judged(&shared.schemas, topic, events)?;
-    let marks = traced::mark(&mut events, trace.map(|axum::Extension(received)| received));
+    let mut events = judged((&shared.schemas, &shared.encryption), topic, events)?;
+    let marks = traced::mark(&mut events, trace.as_ref().map(|trace| &trace.0));
     for mut event in events {
         ids.push(event.id.take());
         let spread = event.spread.unwrap_or_else(turn);
@@ -108,17 +109,17 @@ pub(super) async fn append(
 
 /// The events as their schemas have them written; all violations of all events otherwise.
 fn judged(
-    judging: &Schemas,
+    (judging, encryption): (&Schemas, &Encryption),
     topic: &Topic,
     mut events: Vec<Incoming>,
 ) -> Result<Vec<Incoming>, ApiError> {
-    if !judging.judges(&topic.name) {
+    if !judging.judges(&topic.name) && !encryption.is_of(&topic.name) {
         return Ok(events);
     }
     let (is_batch, mut found) = (events.len() > 1, Vec::new());
     let mut code = Invalid::SCHEMA;
     for (number, event) in events.iter_mut().enumerate() {
-        match written(judging, topic, event) {
+        match written((judging, encryption), topic, event) {
             Ok(()) => {}
             Err(Broken::Away(away)) => return Err(ApiError::away(away)),
             Err(Broken::Invalid(invalid)) => {
@@ -137,8 +138,12 @@ fn judged(
     }
 }
 
-/// Judges one event and writes its payload as its schema says.
-fn written(judging: &Schemas, topic: &Topic, event: &mut Incoming) -> Result<(), Broken> {
+/// Judges one event and writes its payload as its schema says, with its fields sealed.
+fn written(
+    (judging, encryption): (&Schemas, &Encryption),
+    topic: &Topic,
+    event: &mut Incoming,
+) -> Result<(), Broken> {
     let Some(payload) = event.payload.clone() else { return Ok(()) };
     let stored = stored(event);
     let (kind, version) = usual(&topic.name, &stored);
@@ -146,7 +151,10 @@ fn written(judging: &Schemas, topic: &Topic, event: &mut Incoming) -> Result<(),
         Judged { topic: &topic.name, kind: &kind, version: version.as_deref(), payload: &payload };
     let media = header(&stored.headers, "content-type");
     let media = media.and_then(|media| std::str::from_utf8(media).ok());
-    judging.admit(judged, media)?;
+    judging.admit(judged, media, encryption)?;
+    let payload = encryption.sealed(judged.kept(&payload))?.unwrap_or(payload.clone());
+    let judged = Judged { payload: &payload, ..judged };
+    event.payload = Some(payload.clone());
     if let Some(schemas::Published { payload, media }) = judging.publish(judged, media)? {
         event.payload = Some(payload);
         if let Some(media) = media {

@@ -93,8 +93,18 @@ impl World {
         let (clock, metrics) = (Clock::default(), Metrics::new());
         let broker = Broker::Embedded(store.clone());
         let telemetry = Telemetry::start(&config, &metrics).unwrap();
-        let schemas = Schemas::default();
-        let parts = Parts { config, store, broker, schemas, plugins, clock, metrics, telemetry };
+        let encryption = crate::encryption::load(&config).unwrap();
+        let parts = Parts {
+            config,
+            store,
+            broker,
+            schemas: Schemas::default(),
+            encryption,
+            plugins,
+            clock,
+            metrics,
+            telemetry,
+        };
         let shared = share(parts).unwrap();
         topics::declare(&shared).unwrap();
         let (inbox, received) = mpsc::unbounded_channel();

@@ -1,6 +1,8 @@
 //! Makes a span of every request that publishes, and of every event that it publishes: what handles
 //! the event is within that. It never looks into a body.
 
+use std::sync::atomic::Ordering;
+
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
@@ -22,16 +24,16 @@ pub(super) async fn request(State(api): State<Api>, mut request: Request, next: 
     let Some((received, route)) = received(telemetry, &request) else {
         return next.run(request).await;
     };
-    request.extensions_mut().insert(received);
-    if !received.context.is_sampled() {
-        return next.run(request).await;
-    }
+    request.extensions_mut().insert(received.clone());
     let (path, began) = (request.uri().path().to_owned(), now_ns());
     let response = next.run(request).await;
-    let parent = received.parent.map(TraceContext::span);
-    let answer = (began, response.status().as_u16());
-    let span = telemetry::answered((received.context, parent), ("POST", route, &path), answer);
-    telemetry.put(&mut vec![span]);
+    if received.is_told.load(Ordering::Relaxed) {
+        let parent = received.parent.map(TraceContext::span);
+        let answer = (began, response.status().as_u16());
+        let context = received.context.told(true);
+        let span = telemetry::answered((context, parent), ("POST", route, &path), answer);
+        telemetry.put(&mut vec![span]);
+    }
     response
 }
 
@@ -55,19 +57,34 @@ pub(super) struct Published {
 }
 
 /// Gives every event its trace context: its own, within the request's, or within what the event
-/// itself says where the request says nothing.
-pub(super) fn mark(events: &mut [Incoming], received: Option<Received>) -> Vec<Option<Mark>> {
+/// itself says where the request says nothing. Where neither does, the event's chain is told of or
+/// not by its correlation id, and whoever reads it finds the same.
+pub(super) fn mark(events: &mut [Incoming], received: Option<&Received>) -> Vec<Option<Mark>> {
     let Some(received) = received else { return vec![None; events.len()] };
     let mut ids = SpanIds::new();
-    let marks = events.iter_mut().map(|event| {
-        let own = if received.parent.is_none() { extension(event) } else { None };
-        let parent = own.unwrap_or(received.context);
-        let context = parent.at(ids.next_id());
-        event.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(TRACE_PARENT));
+    events.iter_mut().map(|event| mark_one(event, received, &mut ids)).collect()
+}
+
+fn mark_one(event: &mut Incoming, received: &Received, ids: &mut SpanIds) -> Option<Mark> {
+    let brought = if received.parent.is_none() { extension(event) } else { received.parent };
+    let chain = envelope::header(&event.headers, "ce_correlationid");
+    let chain = chain.and_then(|it| std::str::from_utf8(it).ok()).or(event.id.as_deref());
+    let parent = match (received.parent, brought, chain) {
+        (None, Some(own), _) => own,
+        (None, None, Some(chain)) => received.context.told(received.sampler.chooses(chain)),
+        (Some(_), ..) | (None, None, None) => received.context,
+    };
+    let context = parent.at(ids.next_id());
+    if context.is_sampled() && parent.span() == received.context.span() {
+        received.is_told.store(true, Ordering::Relaxed);
+    }
+    let is_carried = brought.is_some() || chain.is_none();
+    event.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(TRACE_PARENT));
+    // What whoever reads it finds anew need not be carried.
+    if is_carried || context.is_sampled() {
         event.headers.push((TRACE_PARENT.into(), context.to_text().into_bytes()));
-        context.is_sampled().then_some(Mark { context, parent })
-    });
-    marks.collect()
+    }
+    context.is_sampled().then_some(Mark { context, parent })
 }
 
 /// Where an event stands whose trace is told of.
@@ -154,6 +171,11 @@ mod tests {
         Incoming { headers: headers.iter().map(header).collect(), ..Incoming::default() }
     }
 
+    fn received(context: TraceContext, parent: Option<TraceContext>, share: u64) -> Received {
+        let sampler = Sampler::thousandths(share);
+        Received { context, parent, sampler, is_told: std::sync::Arc::default() }
+    }
+
     fn written(event: &Incoming) -> Vec<TraceContext> {
         let of_trace = event.headers.iter().filter(|(name, _)| &**name == TRACE_PARENT);
         of_trace
@@ -165,9 +187,9 @@ mod tests {
     fn events_are_within_the_request_each_with_a_span_of_its_own() {
         let parent = TraceContext::parse(OWN);
         let context = parent.unwrap().at(SpanIds::new().next_id());
-        let received = Received { context, parent };
+        let received = received(context, parent, 0);
         let mut events = [incoming(&[("traceparent", OWN)]), incoming(&[("ce_traceparent", OWN)])];
-        let marks = mark(&mut events, Some(received));
+        let marks = mark(&mut events, Some(&received));
         let [first, second] = [0, 1].map(|at| {
             let [context] = written(&events[at]).try_into().unwrap();
             assert_eq!(marks[at].unwrap().context, context, "once, and as the span has it");
@@ -181,13 +203,30 @@ mod tests {
     #[test]
     fn an_event_goes_on_with_its_own_trace_where_the_request_has_none() {
         let begun = TraceContext::begin(Sampler::NONE);
-        let received = Received { context: begun, parent: None };
+        let received = received(begun, None, 0);
         let mut events = [incoming(&[("ce_traceparent", OWN)]), incoming(&[])];
-        let [own, none] = mark(&mut events, Some(received)).try_into().unwrap();
+        let [own, none] = mark(&mut events, Some(&received)).try_into().unwrap();
         assert_eq!(own.unwrap().parent, TraceContext::parse(OWN).unwrap());
         assert!(none.is_none(), "that of the request is not told of");
         let [context] = written(&events[1]).try_into().unwrap();
         assert_eq!((context.trace(), context.is_sampled()), (begun.trace(), false));
+    }
+
+    #[test]
+    fn a_chain_is_told_of_by_its_correlation_id_or_by_its_first_event() {
+        let event = |headers: &[(&'static str, &str)], id: &str| Incoming {
+            id: Some(id.to_owned()),
+            ..incoming(headers)
+        };
+        for (share, is_told) in [(0, false), (1_000, true)] {
+            let received = received(TraceContext::begin(Sampler::NONE), None, share);
+            let mut events = [event(&[("ce_correlationid", "c")], "a"), event(&[], "c")];
+            let marks = mark(&mut events, Some(&received));
+            assert!(marks.iter().all(|mark| mark.is_some() == is_told));
+            assert_eq!(received.is_told.load(Ordering::Relaxed), is_told);
+            // Who reads them finds the same without it.
+            assert!(events.iter().all(|event| written(event).len() == usize::from(is_told)));
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use gristmill_plugin_host::Emission;
 use gristmill_schema::{Kind, Schema, framed, unframed};
 
 use self::known::Known;
+use crate::encryption::{Encryption, Kept};
 use crate::envelope::{Invalid, is_json};
 
 pub use self::load::check as check_schemas;
@@ -61,6 +62,11 @@ impl<'a> Judged<'a> {
         let Emission { kind, version, payload, .. } = emission;
         Self { topic, kind, version: version.as_deref(), payload }
     }
+
+    /// The same as far as encryption is concerned, with that data.
+    pub(crate) fn kept(self, payload: &'a Bytes) -> Kept<'a> {
+        Kept { topic: self.topic, kind: self.kind, payload }
+    }
 }
 
 /// Why an event cannot be used.
@@ -105,8 +111,13 @@ impl Schemas {
         self.rules.iter().any(|rule| rule.is_of(topic))
     }
 
-    /// What a handler reads of an event; `None` where that is the payload as it is.
-    pub(crate) fn read(&self, event: Judged<'_>) -> Result<Option<Bytes>, Broken> {
+    /// What a handler reads of an event; `None` where that is the payload as it is. What is JSON is
+    /// judged with its fields opened.
+    pub(crate) fn read(
+        &self,
+        event: Judged<'_>,
+        encryption: &Encryption,
+    ) -> Result<Option<Bytes>, Broken> {
         let Some(Found { schema, id, .. }) = self.find(event)? else { return Ok(None) };
         let payload = event.payload;
         let (writer, data) = match unframed(payload) {
@@ -118,22 +129,35 @@ impl Schemas {
             }
             _ => (None, &payload[..]),
         };
+        let json = payload.slice_ref(data);
+        let opened = match schema.kind() {
+            Kind::Json => encryption.opened(event.kept(&json))?,
+            Kind::Avro => None,
+        };
+        let data = opened.as_ref().map_or(data, |opened| opened);
         let read = schema.read(data, writer.as_deref()).map_err(invalid)?;
         Ok(match read {
             Some(json) => Some(Bytes::from(json)),
-            None if writer.is_some() => Some(payload.slice_ref(data)),
+            None if writer.is_some() => Some(json),
             None => None,
         })
     }
 
     /// Judges an event that somebody publishes, whose payload is of that media type; JSON without
     /// one.
-    pub(crate) fn admit(&self, event: Judged<'_>, media: Option<&str>) -> Result<(), Broken> {
+    pub(crate) fn admit(
+        &self,
+        event: Judged<'_>,
+        media: Option<&str>,
+        encryption: &Encryption,
+    ) -> Result<(), Broken> {
         if media.is_some_and(|media| !is_json(media)) {
-            return self.read(event).map(drop);
+            return self.read(event, encryption).map(drop);
         }
         let Some(Found { schema, .. }) = self.find(event)? else { return Ok(()) };
-        schema.write(event.payload).map(drop).map_err(invalid)
+        let opened = encryption.opened(event.kept(event.payload))?;
+        let json = opened.as_ref().unwrap_or(event.payload);
+        schema.write(json).map(drop).map_err(invalid)
     }
 
     /// What is published of an event that was admitted; `None` where that is the payload as it is.

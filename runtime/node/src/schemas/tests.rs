@@ -79,13 +79,16 @@ fn the_first_that_is_for_type_and_version_judges() {
             Err("E0408 topic \"orders.new\" has no schema for events of type \"placed\""),
         ),
     ] {
-        let found = schemas.admit(judged(kind, version, payload), None).map_err(code);
+        let found = schemas
+            .admit(judged(kind, version, payload), None, &Encryption::default())
+            .map_err(code);
         assert_eq!(found, expected.map_err(str::to_owned), "{kind} {version:?}");
-        let read = schemas.read(judged(kind, version, payload)).map_err(code);
+        let read =
+            schemas.read(judged(kind, version, payload), &Encryption::default()).map_err(code);
         assert_eq!(read, expected.map(|()| None).map_err(str::to_owned), "{kind} {version:?}");
     }
     let elsewhere = Judged { topic: "bills", kind: "placed", version: None, payload: &number };
-    assert_eq!(schemas.read(elsewhere), Ok(None));
+    assert_eq!(schemas.read(elsewhere, &Encryption::default()), Ok(None));
     assert!(schemas.judges("orders.new") && !schemas.judges("bills"));
 }
 
@@ -93,7 +96,8 @@ fn the_first_that_is_for_type_and_version_judges() {
 fn avro_of_a_registry_names_its_schema_and_is_read_by_the_newest() {
     let schemas = schemas(vec![rule("avro", "*", &[], Source::Subject("orders".to_owned()))]);
     let json = Bytes::from(r#"{"id":7}"#);
-    let away = schemas.admit(judged("placed", None, &json), None).map_err(code);
+    let away =
+        schemas.admit(judged("placed", None, &json), None, &Encryption::default()).map_err(code);
     assert_eq!(away, Err("away E0703".to_owned()));
     assert!(hear(&schemas, 3, schema(Kind::Avro, AVRO)));
     let published = schemas.publish(judged("placed", None, &json), None).unwrap().unwrap();
@@ -106,10 +110,22 @@ fn avro_of_a_registry_names_its_schema_and_is_read_by_the_newest() {
         hear(&schemas, 4, schema(Kind::Avro, WIDER))
             && !hear(&schemas, 4, schema(Kind::Avro, WIDER))
     );
-    let read = schemas.read(judged("placed", None, &published.payload)).unwrap();
+    let read =
+        schemas.read(judged("placed", None, &published.payload), &Encryption::default()).unwrap();
     assert_eq!(read, Some(Bytes::from(r#"{"id":7,"note":"-"}"#)));
-    assert!(schemas.admit(judged("placed", None, &published.payload), published.media).is_ok());
-    let bare = schemas.read(judged("placed", None, &json)).map_err(code).unwrap_err();
+    assert!(
+        schemas
+            .admit(
+                judged("placed", None, &published.payload),
+                published.media,
+                &Encryption::default()
+            )
+            .is_ok()
+    );
+    let bare = schemas
+        .read(judged("placed", None, &json), &Encryption::default())
+        .map_err(code)
+        .unwrap_err();
     assert!(bare.starts_with("E0407"), "{bare}");
 }
 
@@ -119,7 +135,8 @@ fn an_unknown_id_is_waited_for_until_the_registry_denies_it() {
     hear(&schemas, 3, schema(Kind::Avro, AVRO));
     let known = schemas.known.as_ref().unwrap();
     let payload = Bytes::from(framed(9, &[14]));
-    let read = || schemas.read(judged("placed", None, &payload)).map_err(code);
+    let read =
+        || schemas.read(judged("placed", None, &payload), &Encryption::default()).map_err(code);
     assert_eq!(read(), Err("away E0703".to_owned()));
     assert_eq!(known.wanted(), [9]);
     let missing = RegistryError::Missing { url: "there".to_owned(), what: "schema 9".to_owned() };
@@ -147,7 +164,7 @@ fn what_was_said_outlives_an_outage() {
     let published = schemas.publish(judged("placed", None, &json), None).unwrap().unwrap();
     assert_eq!(published, Published { payload: framed(3, &json).into(), media: None });
     for payload in [&json, &published.payload] {
-        let read = schemas.read(judged("placed", None, payload)).unwrap();
+        let read = schemas.read(judged("placed", None, payload), &Encryption::default()).unwrap();
         assert_eq!(read.unwrap_or_else(|| payload.clone()), json);
     }
 }

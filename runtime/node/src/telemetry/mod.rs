@@ -4,6 +4,7 @@
 mod metrics;
 mod spans;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -106,11 +107,13 @@ impl Telemetry {
     /// Where a request stands that came with that `traceparent`, and the span it came from.
     pub(crate) fn received(&self, parent: Option<&str>) -> Option<Received> {
         let told = self.told.as_ref()?;
-        let Some(parent) = parent.and_then(TraceContext::parse) else {
-            return Some(Received { context: TraceContext::begin(told.sampler), parent: None });
+        let parent = parent.and_then(TraceContext::parse);
+        let context = match parent {
+            Some(parent) => parent.at(SpanIds::new().next_id()),
+            None => TraceContext::begin(told.sampler),
         };
-        let context = parent.at(SpanIds::new().next_id());
-        Some(Received { context, parent: Some(parent) })
+        let is_told = Arc::new(AtomicBool::new(parent.is_some_and(TraceContext::is_sampled)));
+        Some(Received { context, parent, sampler: told.sampler, is_told })
     }
 
     /// Sends what is left. Waits, for a bounded time.
@@ -122,20 +125,25 @@ impl Telemetry {
 }
 
 /// Where a request stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Received {
     /// Its own span.
     pub(crate) context: TraceContext,
     /// What it came from.
     pub(crate) parent: Option<TraceContext>,
+    /// Chooses which of its events are told of, where it came from nothing.
+    pub(crate) sampler: Sampler,
+    /// Whether it is told of: it came from what is, or an event of it is.
+    pub(crate) is_told: Arc<AtomicBool>,
 }
 
 impl Shared {
-    /// The trace of an event that was read, and that brought `given`: one that brings none, or no
-    /// sound one, begins one that every subscription and every attempt finds again.
+    /// The trace of an event that was read, and that brought `given`. One that brings none, or no
+    /// sound one, begins one that every subscription and every attempt finds again, if what it
+    /// belongs to is told of.
     pub(crate) fn trace_of(
         &self,
-        origin: &OriginBuf,
+        (origin, correlation_id): (&OriginBuf, &str),
         given: Option<ByteString>,
     ) -> Option<ByteString> {
         let Some(told) = &self.telemetry.told else { return given };
@@ -143,8 +151,11 @@ impl Shared {
         if is_sound {
             return given;
         }
+        if !told.sampler.chooses(correlation_id) {
+            return None;
+        }
         let trace = self.hasher.trace(&origin.topic, origin.partition, origin.offset);
-        Some(TraceContext::before(trace, told.sampler).to_text())
+        Some(TraceContext::before(trace).to_text())
     }
 }
 

@@ -268,6 +268,11 @@ impl Worker {
 
     /// An emission as the schema of its topic has it written. It was judged when it was emitted.
     fn encoded(&self, topic: &Topic, emission: Emission) -> Result<Emission, Failure> {
+        let kept = Judged::emission(&topic.name, &emission).kept(&emission.payload);
+        let emission = match self.shared.encryption.sealed(kept).map_err(undone)? {
+            Some(payload) => Emission { payload, ..emission },
+            None => emission,
+        };
         let judged = Judged::emission(&topic.name, &emission);
         match self.shared.schemas.publish(judged, emission.content_type.as_deref()) {
             Ok(None) => Ok(emission),
@@ -275,11 +280,7 @@ impl Worker {
                 let content_type = media.map(str::to_owned).or(emission.content_type);
                 Ok(Emission { payload, content_type, ..emission })
             }
-            Err(Broken::Away(it)) => Err(request::away(it)),
-            Err(Broken::Invalid(it)) => {
-                let text = it.to_string();
-                Err(refused(&Refused { code: it.code, text }))
-            }
+            Err(broken) => Err(undone(broken)),
         }
     }
 
@@ -316,8 +317,9 @@ impl Worker {
                 slot,
                 invocation.number,
             )?;
-            let own = self.spans.as_mut().and_then(|spans| spans.begin(&request.handled));
-            request.span = own.map(|own| own.context);
+            let begun = self.spans.as_mut().map(|spans| spans.begin(&request.handled));
+            request.span = begun.map(|(context, _)| context);
+            let own = begun.and_then(|(_, own)| own);
             let now = self.shared.clock.now();
             Self::measure_wait(&bound.meter, &slot.content, slot.since, now);
             let world = AttemptWorld {
@@ -408,6 +410,14 @@ impl Worker {
         }
         part.slots.insert(invocation.event, slot);
         Ok(())
+    }
+}
+
+/// An emission that cannot be written as its topic wants it.
+fn undone(broken: Broken) -> Failure {
+    match broken {
+        Broken::Away(it) => request::away(it),
+        Broken::Invalid(it) => refused(&Refused { code: it.code, text: it.to_string() }),
     }
 }
 

@@ -226,7 +226,7 @@ pub(super) fn look(binding: &Binding, shared: &Shared, held: &Held) -> Look {
     if !binding.config.filter.accepts(&identity.kind, version, header) {
         return Look { id, verdict: Verdict::Filtered, failure: None, handled: None };
     }
-    match request::judged(shared, held, decoded) {
+    match request::judged((shared, binding), held, decoded) {
         Ok(handled) => {
             Look { id, verdict: Verdict::Accepted, failure: None, handled: Some(handled) }
         }

@@ -255,7 +255,9 @@ impl<'a> Cascade<'a> {
         }
         let Some(handled) = look.handled else { return Ok(()) };
         let span = self.own_span();
-        let request = Request { handled: handled.clone(), span, ..self.causer.request.clone() };
+        let context = span.or(self.causer.request.span);
+        let request =
+            Request { handled: handled.clone(), span: context, ..self.causer.request.clone() };
         bound.meter.consumed(&event.topic);
         let world = Box::new(self.world(event, binding));
         let mut finished = Arc::clone(&bound.runner).call(request, world).await;
@@ -278,7 +280,7 @@ impl<'a> Cascade<'a> {
 
     /// A span within that of the attempt, for the next run of a handler; none where it has none.
     fn own_span(&self) -> Option<TraceContext> {
-        let attempt = self.causer.request.span?;
+        let attempt = self.causer.request.span.filter(|it| it.is_sampled())?;
         // Requests of the attempt itself are numbered from 1.
         let number = u32::MAX.saturating_sub(u32::try_from(self.spans.len()).unwrap_or(u32::MAX));
         Some(attempt.at(SpanIds::within(attempt.span(), number).next_id()))

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::part::{Content, Held, Slot};
 use crate::binding::Binding;
+use crate::encryption::Kept;
 use crate::envelope::{self, Decoded, Invalid, OriginBuf, Slices, TimerOrigin};
 use crate::schemas::{Away, Broken, Judged};
 use crate::shared::Shared;
@@ -91,7 +92,7 @@ fn handled(
         return Ok(Handled::Timer(Arc::new(redriven_timer(held, timer))));
     }
     let decoded = envelope::decode(&binding.rules, &held.record()).map_err(|it| invalid(&it))?;
-    judged(shared, held, decoded).map_err(|broken| match broken {
+    judged((shared, binding), held, decoded).map_err(|broken| match broken {
         Broken::Invalid(it) => invalid(&it),
         Broken::Away(it) => away(it),
     })
@@ -119,9 +120,10 @@ pub(super) fn invalid(invalid: &Invalid) -> Failure {
     }
 }
 
-/// The event as its handler is given it, if its schema says nothing against that.
+/// The event as its handler is given it, if its schema says nothing against that: with the fields
+/// in the clear that it may see.
 pub(super) fn judged(
-    shared: &Shared,
+    (shared, binding): (&Shared, &Binding),
     held: &Held,
     mut decoded: Decoded<'_>,
 ) -> Result<Handled, Broken> {
@@ -134,9 +136,16 @@ pub(super) fn judged(
             version: decoded.identity.version.as_deref(),
             payload: &decoded.payload,
         };
-        if let Some(json) = shared.schemas.read(judged)? {
+        if let Some(json) = shared.schemas.read(judged, &shared.encryption)? {
             decoded.payload = json;
             decoded.content_type = Some(Cow::Owned("application/json".to_owned()));
+        }
+    }
+    if shared.encryption.is_of(&held.origin.topic) {
+        let (topic, kind) = (&held.origin.topic, &decoded.identity.kind);
+        let kept = Kept { topic, kind, payload: &decoded.payload };
+        if let Some(seen) = shared.encryption.seen(kept, &binding.config.grants.decrypt)? {
+            decoded.payload = seen;
         }
     }
     Ok(event(shared, held, decoded))
@@ -151,6 +160,8 @@ fn event(host: &Shared, held: &Held, decoded: Decoded<'_>) -> Handled {
     let shared = |text: &Cow<'_, str>| slices.text(text);
     let id = shared(&identity.id);
     let begins_chain = *correlation_id == identity.id;
+    let given = decoded.trace_parent.as_ref().map(shared);
+    let trace_parent = host.trace_of((&held.origin, correlation_id), given);
     Handled::Event(Arc::new(Event {
         correlation_id: if begins_chain { id.clone() } else { shared(correlation_id) },
         id,
@@ -168,7 +179,7 @@ fn event(host: &Shared, held: &Held, decoded: Decoded<'_>) -> Handled {
         timestamp_ms: held.stored.timestamp.0,
         content_type: decoded.content_type.as_ref().map(shared),
         causation_id: causation_id.as_ref().map(shared),
-        trace_parent: host.trace_of(&held.origin, decoded.trace_parent.as_ref().map(shared)),
+        trace_parent,
         tenant: decoded.tenant.as_ref().map(shared),
         payload: decoded.payload,
     }))

@@ -36,18 +36,14 @@ pub(super) struct Own {
     parent: TraceContext,
 }
 
-impl Own {
-    /// A span within that of `handled`, where its trace is told of.
-    pub(super) fn of(handled: &Handled, ids: &mut SpanIds) -> Option<Self> {
-        let parent = TraceContext::parse(handled.trace_parent()?)?;
-        parent.is_sampled().then(|| Self { context: parent.at(ids.next_id()), parent })
-    }
-}
-
 impl Spans {
-    /// The span of an attempt that begins.
-    pub(super) fn begin(&mut self, handled: &Handled) -> Option<Own> {
-        Own::of(handled, &mut self.ids)
+    /// Where an attempt that begins stands, for whomever it calls; and its span, where its trace is
+    /// told of.
+    pub(super) fn begin(&mut self, handled: &Handled) -> (TraceContext, Option<Own>) {
+        let parent = handled.trace_parent().and_then(|it| TraceContext::parse(it));
+        let Some(parent) = parent else { return (TraceContext::untold(&mut self.ids), None) };
+        let context = parent.at(self.ids.next_id());
+        (context, parent.is_sampled().then_some(Own { context, parent }))
     }
 
     /// An event is published with the filling checkpoint.

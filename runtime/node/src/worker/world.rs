@@ -55,7 +55,8 @@ impl World for AttemptWorld {
             return Err(EmitError::TooLarge(most));
         }
         let judged = Judged::emission(topic, emission);
-        match self.shared.schemas.admit(judged, emission.content_type.as_deref()) {
+        let (media, encryption) = (emission.content_type.as_deref(), &self.shared.encryption);
+        match self.shared.schemas.admit(judged, media, encryption) {
             Err(Broken::Invalid(invalid)) => Err(EmitError::Schema(invalid.violations)),
             // When the attempt has ended, it waits.
             Ok(()) | Err(Broken::Away(_)) => Ok(()),

@@ -23,7 +23,8 @@ pub(crate) struct Calls {
 pub(super) struct Call(Option<NonZeroU64>);
 
 impl Calls {
-    /// A request is sent within `attempt`; where a span is made of it, its trace context too.
+    /// A request is sent within `attempt`; its trace context, where there is one. A span is made
+    /// where the trace is told of.
     pub(super) fn begin(
         &mut self,
         (attempt, number): (Option<TraceContext>, u32),
@@ -33,6 +34,9 @@ impl Calls {
         let Some(attempt) = attempt else { return (Call(None), None) };
         let id = SpanIds::within(attempt.span(), number).next_id();
         let context = attempt.at(id);
+        if !context.is_sampled() {
+            return (Call(None), Some(context));
+        }
         let (verb, known) = verb(method);
         let mut attributes = vec![
             ("http.request.method", Value::from(known)),
@@ -197,6 +201,10 @@ mod tests {
         let begun = calls.begin((None, 1), &Method::GET, (&target, &uri));
         assert_eq!(begun, (Call(None), None));
         calls.end(begun.0, Ok(200));
+        let untold = TraceContext::parse(ATTEMPT).map(|it| it.told(false));
+        let (call, context) = calls.begin((untold, 1), &Method::GET, (&target, &uri));
+        assert!(context.is_some_and(|it| !it.is_sampled()), "whoever is called must know");
+        calls.end(call, Ok(200));
         assert!(calls.take(true).is_empty());
     }
 }
