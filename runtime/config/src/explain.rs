@@ -5,8 +5,8 @@
 use gristmill_engine::OnExhausted;
 
 use crate::{
-    Broker, EncryptionConfig, Env, HostConfig, Problems, SchemaConfig, SchemaSource, Secret,
-    Source, SubscriptionConfig, host,
+    Broker, EncryptionConfig, Env, HostConfig, Problems, Role, SchemaConfig, SchemaSource, Secret,
+    Source, SubscriptionConfig, TokenConfig, host,
     keys::{Key, Kind, Pairs, Preset, Table, host::HOST, manifest::MANIFEST},
     manifest, units,
     walk::{
@@ -73,7 +73,8 @@ pub enum Because {
 type Described = (&'static str, &'static str, &'static [&'static str]);
 
 /// In the order in which an event comes to them. A key of several parts wins over its beginning.
-const STAGES: [Described; 15] = [
+const STAGES: [Described; 16] = [
+    (AUTHENTICATE, "who may publish to its topics over HTTP", &[AUTHENTICATE]),
     (
         "read",
         "its topics, in the order of their offsets",
@@ -103,6 +104,8 @@ const STAGES: [Described; 15] = [
     ("commit", "effects and progress, as one", &[]),
 ];
 
+/// Where callers are asked who they are.
+const AUTHENTICATE: &str = "authenticate";
 /// Where schemas judge; left out where there are none.
 const JUDGE: &str = "judge";
 /// Where fields are decrypted.
@@ -160,6 +163,7 @@ pub fn explain(
         let mut leaves = Vec::new();
         within.leaves(described, table, "", &mut leaves);
         let all: &[Described] = if subscription.local { &LOCAL_STAGES } else { &STAGES };
+        leaves.extend(publishers(host.name, (&config, &host_table), &subscription));
         leaves.extend(schemas(host.name, &config, &subscription));
         leaves.extend(encryption(host.name, &config, &subscription));
         let stages = all.iter().map(|stage| staged((all, stage), &leaves, &shared));
@@ -167,6 +171,48 @@ pub fn explain(
         Explanation { subscription: subscription.name, plugin: read.name.clone(), stages }
     });
     Ok(explained.collect())
+}
+
+/// The tokens that may publish to a topic that a subscription names; without any token, who may
+/// instead.
+fn publishers(
+    file: &str,
+    (config, table): (&HostConfig, &Checked),
+    subscription: &SubscriptionConfig,
+) -> Vec<Setting> {
+    let written = |line| Because::Written { file: file.to_owned(), line };
+    if config.tokens.is_empty() {
+        let http = table.table("http");
+        let because = if http.written("allow_anonymous") {
+            written(http.place("allow_anonymous").line)
+        } else {
+            Because::Default
+        };
+        let whoever = if config.http.allow_anonymous { "anybody" } else { "anybody on loopback" };
+        let key = format!("{AUTHENTICATE}.anonymous");
+        return vec![Setting { key, value: whoever.to_owned(), because }];
+    }
+    let may = |token: &TokenConfig| {
+        let mut named = subscription.named_topics();
+        token.roles.contains(&Role::Publish)
+            && named.any(|topic| token.topics.iter().any(|it| it.matches(topic)))
+    };
+    let tokens = config.tokens.iter().filter(|(_, token)| may(token));
+    let told = tokens.map(|(name, token)| {
+        let topics: Vec<String> = token.topics.iter().map(|it| string(it.as_str())).collect();
+        let place = table.table("tokens").open.iter().find(|(other, _)| other == name);
+        Setting {
+            key: format!("{AUTHENTICATE}.{name}"),
+            value: format!("[{}]", topics.join(", ")),
+            because: written(place.map_or(0, |(_, table)| table.place.line)),
+        }
+    });
+    let told: Vec<Setting> = told.collect();
+    if !told.is_empty() {
+        return told;
+    }
+    let (key, value) = (format!("{AUTHENTICATE}.tokens"), "nobody".to_owned());
+    vec![Setting { key, value, because: Because::Default }]
 }
 
 /// The schemas that judge events of the topics that a subscription names.

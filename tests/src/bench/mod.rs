@@ -7,6 +7,7 @@ pub mod idle;
 pub mod kafka;
 pub mod latency;
 pub mod process;
+pub mod readers;
 pub mod scene;
 pub mod start;
 pub mod telemetry;
@@ -37,9 +38,10 @@ pub type Progress<'a> = &'a mut dyn FnMut(&str);
 type Measure = fn(&Options, Progress<'_>) -> Result<Vec<Figure>>;
 
 /// Measurements by name, in the order they are taken.
-pub const ALL: [(&str, Measure); 6] = [
+pub const ALL: [(&str, Measure); 7] = [
     ("throughput", throughput::measure),
     ("telemetry", telemetry::measure),
+    ("readers", readers::measure),
     ("latency", latency::measure),
     ("commands", commands::measure),
     ("start", start::measure),

@@ -75,6 +75,23 @@ instances = {{ reuse = {reuse} }}
     )
 }
 
+/// The second topic of [`pair`].
+pub const SECOND_INPUT: &str = "refunds";
+/// The subscriptions of [`pair`].
+pub const PAIR: [&str; 2] = ["ordinary", "second"];
+
+/// A manifest of the handler as two subscriptions that read all of these topics, instances reused.
+pub fn pair(topics: &[&str]) -> String {
+    let one = |name: &str| {
+        format!(
+            "[[subscription]]\nname = \"{name}\"\ntopics = {topics:?}\n\
+             grants = {{ emit = [\"{OUTPUT}\"], state = true }}\n\
+             limits.instances.reuse = 10000\n"
+        )
+    };
+    PAIR.map(one).concat()
+}
+
 /// Event `number` as a structured CloudEvent.
 fn event(number: u64) -> Value {
     json!({

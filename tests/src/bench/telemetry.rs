@@ -8,10 +8,6 @@ use super::throughput::{Backlog, Run, run};
 use super::{Options, Progress, scene};
 use crate::support::collector::Collector;
 
-/// The second topic that is handled.
-const REFUNDS: &str = "refunds";
-/// Who handles both.
-const SUBSCRIPTIONS: [&str; 2] = ["ordinary", "second"];
 /// Turns; the figures are of their medians.
 const ROUNDS: usize = 5;
 
@@ -73,27 +69,16 @@ fn handled(
         let table = "[telemetry.otlp]\nmetrics_interval = \"5s\"";
         format!("{table}\nendpoint = \"{endpoint}\"\n{lines}\n")
     });
-    let topics = [scene::INPUT, REFUNDS];
+    let topics = [scene::INPUT, scene::SECOND_INPUT];
     let [first, second] = topics;
     let all = [first, second, scene::OUTPUT];
     let home = scene::home_with(&options.binary, &all, &otlp.unwrap_or_default())?;
     home.put("ordinary.wasm", &scene::handler()?)?;
-    home.put("ordinary.toml", manifest(&topics).as_bytes())?;
+    home.put("ordinary.toml", scene::pair(&topics).as_bytes())?;
     // Each event is handled twice.
     let events = options.events / 2;
-    run(&home, &Backlog { topics: &topics, subscriptions: &SUBSCRIPTIONS, events }, progress)
-}
-
-fn manifest(topics: &[&str]) -> String {
-    let one = |name: &str| {
-        format!(
-            "[[subscription]]\nname = \"{name}\"\ntopics = {topics:?}\n\
-             grants = {{ emit = [\"{}\"], state = true }}\n\
-             limits.instances.reuse = 10000\n",
-            scene::OUTPUT
-        )
-    };
-    SUBSCRIPTIONS.map(one).concat()
+    let backlog = Backlog { topics: &topics, subscriptions: &scene::PAIR, events };
+    run(&home, &backlog, progress, |_client| Ok(())).map(|(run, ())| run)
 }
 
 /// Share of the throughput without telemetry that is lost, in per cent.

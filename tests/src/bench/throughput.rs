@@ -155,7 +155,8 @@ fn run_reusing(options: &Options, reuse: u32, progress: Progress<'_>) -> Result<
     home.put("ordinary.toml", scene::manifest("ordinary", reuse).as_bytes())?;
     let (topics, subscriptions) = ([scene::INPUT].as_slice(), ["ordinary"].as_slice());
     let backlog = Backlog { topics, subscriptions, events: options.events };
-    run(&home, &backlog, &mut |what| progress(&format!("throughput, reuse {reuse}: {what}")))
+    let told = &mut |what: &str| progress(&format!("throughput, reuse {reuse}: {what}"));
+    run(&home, &backlog, told, |_client| Ok(())).map(|(run, ())| run)
 }
 
 /// What waits when a run begins.
@@ -169,8 +170,13 @@ pub(super) struct Backlog<'a> {
     pub(super) events: u64,
 }
 
-/// Has the host of `home` handle a backlog.
-pub(super) fn run(home: &Home, backlog: &Backlog<'_>, progress: Progress<'_>) -> Result<Run> {
+/// Has the host of `home` handle a backlog, beside whatever `beside` begins before that.
+pub(super) fn run<T>(
+    home: &Home,
+    backlog: &Backlog<'_>,
+    progress: Progress<'_>,
+    beside: impl FnOnce(&Client) -> Result<T>,
+) -> Result<(Run, T)> {
     let Backlog { topics, subscriptions, events } = *backlog;
     let mut process = home.start(&[])?;
     let client = process.must_be_ready()?;
@@ -188,6 +194,7 @@ pub(super) fn run(home: &Home, backlog: &Backlog<'_>, progress: Progress<'_>) ->
         next = end;
     }
     let filled = began.elapsed();
+    let beside = beside(&client)?;
     progress("handling");
     let (before, cpu) = (client.get("/metrics")?, Cpu::of(process.id())?);
     let others = Others::beside(&[process.id()])?;
@@ -206,7 +213,8 @@ pub(super) fn run(home: &Home, backlog: &Backlog<'_>, progress: Progress<'_>) ->
     let busy = grown("gristmill_plugin_busy_seconds_total");
     let stored = grown("gristmill_store_worker_seconds_total");
     process.stop()?;
-    Ok(Run { events: float(handled), took, filled, attempts, busy, stored, used, others })
+    let run = Run { events: float(handled), took, filled, attempts, busy, stored, used, others };
+    Ok((run, beside))
 }
 
 /// Waits until `events` emissions are durable.

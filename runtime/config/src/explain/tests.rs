@@ -103,7 +103,8 @@ fn every_key_of_a_subscription_belongs_to_a_stage() {
         assert!(explanation.stages.iter().all(|stage| !stage.settings.is_empty()));
         let Kind::Tables(table) = MANIFEST.key("subscription").kind else { panic!() };
         let own = explanation.stages.iter().flat_map(|stage| &stage.settings);
-        let own = own.filter(|it| stage_of(&STAGES, &it.key).is_some()).count();
+        let of_host = |it: &Setting| it.key.starts_with(AUTHENTICATE);
+        let own = own.filter(|it| !of_host(it) && stage_of(&STAGES, &it.key).is_some()).count();
         assert_eq!(own, leaves(table) - 1, "all but the name, of {count}");
     }
 }
@@ -128,6 +129,41 @@ fn a_handler_of_local_topics_has_no_retries_of_its_own() {
     let stages: Vec<&str> = told[1].stages.iter().map(|stage| stage.name).collect();
     assert_eq!(stages, ["read", "decode", "filter", "decrypt", "handle", "publish"]);
     assert!(told[0].stages.iter().any(|stage| stage.name == "retry"));
+}
+
+#[test]
+fn who_may_publish_to_its_topics_is_a_stage() {
+    let who = |host: &str, key: &str| {
+        let told = explained(host);
+        let (stage, setting) = find(&told[0], key);
+        assert_eq!(stage, "authenticate");
+        (setting.value.clone(), setting.because.clone())
+    };
+    let anybody = ("anybody on loopback".to_owned(), Because::Default);
+    assert_eq!(who("", "authenticate.anonymous"), anybody);
+    let open = who("[http]\nallow_anonymous = true\n", "authenticate.anonymous");
+    assert_eq!(open, ("anybody".to_owned(), written("gristmill.toml", 2)));
+    let token = |name: &str, role: &str, topics: &str| {
+        let hash = name.repeat(64);
+        format!("[tokens.{name}]\nhash = \"sha256:{hash}\"\nroles = [\"{role}\"]\n{topics}\n")
+    };
+    let shop = token("a", "publish", "topics = [\"ord*\"]");
+    let others = [token("b", "publish", "topics = [\"returns\"]"), token("c", "read", "")].concat();
+    let found = who(&format!("{shop}{others}"), "authenticate.a");
+    assert_eq!(found, ("[\"ord*\"]".to_owned(), written("gristmill.toml", 1)));
+    assert_eq!(who(&others, "authenticate.tokens"), ("nobody".to_owned(), Because::Default));
+}
+
+#[test]
+fn encrypted_fields_of_its_topics_are_a_stage() {
+    let rule = "[encryption.mail]\ntopics = [\"ord*\"]\nfields = [\"/email\"]\nkey = \"k\"\n\
+                keys = { k = \"x\" }\n";
+    let told = explained(rule);
+    let (stage, setting) = find(&told[0], "decrypt.mail");
+    assert_eq!((stage, &*setting.value), ("decrypt", "[\"/email\"]"));
+    assert_eq!(find(&told[0], "grants.decrypt").0, "decrypt");
+    let mut of_others = told[1].stages.iter().flat_map(|stage| &stage.settings);
+    assert!(of_others.all(|setting| setting.key != "decrypt.mail"));
 }
 
 #[test]

@@ -33,6 +33,7 @@ use tokio::sync::{Semaphore, watch};
 
 use self::access::Access;
 use self::error::ApiError;
+use self::stream::Hubs;
 use crate::broker;
 use crate::commands::Commands;
 use crate::host::Host;
@@ -46,6 +47,7 @@ pub(crate) struct Api {
     /// One permit per open event stream.
     streams: Arc<Semaphore>,
     streams_max: usize,
+    hubs: Arc<Hubs>,
     commands: Arc<Commands>,
     access: Arc<Access>,
     stopping: watch::Receiver<bool>,
@@ -69,7 +71,8 @@ impl Api {
         let commands = Commands::start(&host, stopping.clone());
         let needs = routes().into_iter().map(|Route { path, methods, .. }| (path, methods));
         let access = Arc::new(Access::new(&host.shared().config, needs));
-        Self { host, streams, streams_max, commands, access, stopping }
+        let hubs = Arc::default();
+        Self { host, streams, streams_max, hubs, commands, access, stopping }
     }
 
     /// Whether anything new is taken on, which a host that stops does not.

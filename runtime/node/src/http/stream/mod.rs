@@ -1,6 +1,7 @@
 //! Streams a topic, as server-sent events or over a WebSocket. A reader that reconnects goes on
 //! exactly where it was, in every partition; one that does not keep up is let go, and told so.
 
+mod hub;
 mod reader;
 mod socket;
 mod sse;
@@ -18,6 +19,8 @@ use gristmill_config::Glob;
 use gristmill_engine::PartitionId;
 use tokio::sync::mpsc;
 
+use self::hub::Happened;
+pub(super) use self::hub::Hubs;
 use self::reader::{Places, Reader};
 use super::error::ApiError;
 use super::query::{Parameters, Start};
@@ -36,6 +39,8 @@ enum Frame {
     Begin { topic: ByteString, id: String },
     /// An event as JSON, and where to go on after it.
     Event { id: String, json: String },
+    /// The same, made ready for many.
+    Shared(Arc<Happened>),
     /// Nothing happens, and where to go on.
     Heartbeat { id: String },
     /// Events are gone that would have come, as JSON.
@@ -87,6 +92,11 @@ impl Frames {
             None => Err(self.end.get().cloned().unwrap_or(End::Stopping)),
         }
     }
+
+    /// One more that waits already.
+    fn next_waiting(&mut self) -> Option<Frame> {
+        self.waiting.try_recv().ok()
+    }
 }
 
 /// Events of a topic, from now or from a place on, without end.
@@ -134,8 +144,8 @@ async fn open(
     let filter = parameters.text("type").map(Glob::new);
     let permit = Arc::clone(&api.streams).try_acquire_owned();
     let permit = permit.map_err(|_full| ApiError::too_many_streams(api.streams_max))?;
-    // Subscribed before the first look: what is appended in between is noticed.
-    let growth = api.host.growth();
+    // Joined before the first look: what is appended in between is told.
+    let news = api.hubs.join(api, &topic).await?;
     let of = topic.clone();
     let places = api
         .blocking(move |host| {
@@ -157,6 +167,6 @@ async fn open(
     let end = Arc::new(OnceLock::new());
     let reader =
         Reader { topic, places, filter, frames, stall_max: STALL_MAX, end: Arc::clone(&end) };
-    tokio::spawn(reader.run(api.clone(), growth, permit));
+    tokio::spawn(reader.run(api.clone(), news, permit));
     Ok(Frames { waiting, end })
 }

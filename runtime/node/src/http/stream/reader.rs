@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use gristmill_config::Glob;
 use gristmill_engine::{Bytes as Size, Offset, PartitionId, TopicId};
-use gristmill_store::{ReadLimit, Stored, Topic};
+use gristmill_store::{Bounds, ReadLimit, Stored, Topic};
 use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::hub::{self, Happened};
 use super::{End, Frame};
 use crate::broker;
 use crate::envelope::kind_of;
@@ -25,7 +27,10 @@ const READ_EVENTS_MAX: u32 = 100;
 /// Bytes read in one turn; one event more than this is still read whole.
 const READ_BYTES_MAX: Size = Size::mib(1);
 
-type Growth = broadcast::Receiver<Arc<[(TopicId, PartitionId)]>>;
+pub(super) type Growth = broadcast::Receiver<Arc<[(TopicId, PartitionId)]>>;
+
+/// What the hub of the topic says.
+type News = broadcast::Receiver<hub::News>;
 
 /// Where a reader stands in each partition it reads: the next offset. Its text is the id of every
 /// event, `partition:offset` joined by commas, because the last one received must tell it all.
@@ -33,10 +38,23 @@ type Growth = broadcast::Receiver<Arc<[(TopicId, PartitionId)]>>;
 pub(super) struct Places(pub(super) Vec<(PartitionId, Offset)>);
 
 impl Places {
-    fn text(&self) -> String {
+    /// As the id of an event.
+    pub(super) fn text(&self) -> String {
         let one =
             |(partition, offset): &(PartitionId, Offset)| format!("{}:{}", partition.0, offset.0);
         self.0.iter().map(one).collect::<Vec<_>>().join(",")
+    }
+
+    /// Moves to `offset` in a partition, if that is read at all.
+    pub(super) fn set(&mut self, partition: PartitionId, offset: Offset) {
+        if let Some(place) = self.0.iter_mut().find(|place| place.0 == partition) {
+            place.1 = offset;
+        }
+    }
+
+    /// The next offset of a partition, if that is read at all.
+    fn of(&self, partition: PartitionId) -> Option<Offset> {
+        self.0.iter().find(|place| place.0 == partition).map(|place| place.1)
     }
 
     /// These places, moved to where `text` says; partitions it does not name stay.
@@ -46,9 +64,7 @@ impl Places {
             let (partition, offset) = part.trim().split_once(':').ok_or_else(wrong)?;
             let partition = PartitionId(partition.parse().map_err(|_no_number| wrong())?);
             let offset = Offset(offset.parse().map_err(|_no_number| wrong())?);
-            if let Some(place) = self.0.iter_mut().find(|place| place.0 == partition) {
-                place.1 = offset;
-            }
+            self.set(partition, offset);
         }
         Ok(self)
     }
@@ -67,8 +83,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) async fn run(mut self, api: Api, growth: Growth, permit: OwnedSemaphorePermit) {
-        let Err(end) = self.follow(&api.host, growth, api.stopping.clone()).await;
+    pub(super) async fn run(mut self, api: Api, news: News, permit: OwnedSemaphorePermit) {
+        let Err(end) = self.follow(&api.host, news, api.stopping.clone()).await;
         self.say(end);
         drop(permit);
         api.show_streams();
@@ -83,23 +99,25 @@ impl Reader {
     async fn follow(
         &mut self,
         host: &Host,
-        mut growth: Growth,
+        mut news: News,
         mut stopping: watch::Receiver<bool>,
     ) -> Result<Infallible, End> {
         let mut heartbeat = heartbeat(host);
         self.send(Frame::Begin { topic: self.topic.name.clone(), id: self.places.text() }).await?;
+        self.catch_up(host, &stopping).await?;
         loop {
-            if self.read_all(host).await? {
-                if *stopping.borrow() {
-                    return Err(End::Stopping);
-                }
-                continue;
-            }
             tokio::select! {
-                grown = growth.recv() => match grown {
-                    // Told too much at once: whatever it was, the next look finds it.
-                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => return Err(End::Stopping),
+                told = news.recv() => match told {
+                    Ok(hub::News::Event(event)) => self.hear(event).await?,
+                    Ok(hub::News::Gap { partition, from, to }) => {
+                        if self.places.of(partition).is_some_and(|place| place < to) {
+                            self.tell_gap(partition, from, to).await?;
+                            self.places.set(partition, to);
+                        }
+                    }
+                    Ok(hub::News::Failed(why)) => return Err(End::Failed(why.to_string())),
+                    Err(RecvError::Lagged(_)) => self.catch_up(host, &stopping).await?,
+                    Err(RecvError::Closed) => return Err(End::Stopping),
                 },
                 _ = heartbeat.tick() => {
                     self.send(Frame::Heartbeat { id: self.places.text() }).await?;
@@ -110,47 +128,52 @@ impl Reader {
         }
     }
 
+    /// Passes on what the hub says, unless it is known already.
+    async fn hear(&mut self, event: Arc<Happened>) -> Result<(), End> {
+        let Some(place) = self.places.of(event.partition) else { return Ok(()) };
+        if event.offset < place {
+            return Ok(());
+        }
+        self.places.set(event.partition, event.offset.next());
+        if self.filter.as_ref().is_some_and(|filter| !filter.matches(&event.kind)) {
+            return Ok(());
+        }
+        // Who reads all partitions and has caught up stands where the hub does.
+        if self.places == event.places {
+            return self.send(Frame::Shared(event)).await;
+        }
+        self.send(Frame::Event { id: self.places.text(), json: event.json.clone() }).await
+    }
+
+    /// Reads by itself until there is no more.
+    async fn catch_up(&mut self, host: &Host, stopping: &watch::Receiver<bool>) -> Result<(), End> {
+        while self.read_all(host).await? {
+            if *stopping.borrow() {
+                return Err(End::Stopping);
+            }
+        }
+        Ok(())
+    }
+
     /// Reads one turn of every partition. True when anything was there.
     async fn read_all(&mut self, host: &Host) -> Result<bool, End> {
+        let turns = read_turn(host, self.topic.id, self.places.0.clone()).await;
         let mut has_read = false;
-        for index in 0..self.places.0.len() {
-            let Some((partition, from)) = self.places.0.get(index).copied() else { break };
-            let (of, topic) = (host.clone(), self.topic.id);
-            let look = move || {
-                let end = of.broker().bounds(topic, partition)?;
-                if from >= end.end {
-                    return Ok((end, Vec::new()));
-                }
-                let limit = ReadLimit { events: READ_EVENTS_MAX, bytes: READ_BYTES_MAX };
-                Ok((end, of.broker().read(topic, partition, from, limit)?))
-            };
-            let (end, read) = tokio::task::spawn_blocking(look)
-                .await
-                .map_err(|_stopped| End::Stopping)?
-                .map_err(|error: broker::Error| failed(&error))?;
-            if from >= end.end {
-                continue;
-            }
-            if from < end.start {
-                self.tell_gap(partition, from, end.start).await?;
+        for Turn { partition, from, bounds, read } in turns.map_err(End::Failed)? {
+            if from < bounds.start {
+                self.tell_gap(partition, from, bounds.start).await?;
             }
             if read.is_empty() {
                 // The rest of the partition was compacted or removed: nothing is left to wait for.
-                self.place(index, end.end);
+                self.places.set(partition, bounds.end);
             }
             for stored in read {
                 has_read = true;
-                self.place(index, stored.offset.next());
+                self.places.set(partition, stored.offset.next());
                 self.show(partition, &stored).await?;
             }
         }
         Ok(has_read)
-    }
-
-    fn place(&mut self, index: usize, offset: Offset) {
-        if let Some(place) = self.places.0.get_mut(index) {
-            place.1 = offset;
-        }
     }
 
     async fn show(&self, partition: PartitionId, stored: &Stored) -> Result<(), End> {
@@ -172,6 +195,40 @@ impl Reader {
         let sent = self.frames.send_timeout(frame, self.stall_max).await;
         sent.map_err(|_gone| End::Gone)
     }
+}
+
+/// What one turn read of a partition that has more.
+pub(super) struct Turn {
+    pub(super) partition: PartitionId,
+    /// Where it was read from.
+    pub(super) from: Offset,
+    pub(super) bounds: Bounds,
+    pub(super) read: Vec<Stored>,
+}
+
+/// Reads one turn of every partition that has more than these places say, all on one thread that
+/// may wait.
+pub(super) async fn read_turn(
+    host: &Host,
+    topic: TopicId,
+    places: Vec<(PartitionId, Offset)>,
+) -> Result<Vec<Turn>, String> {
+    let host = host.clone();
+    let look = move || {
+        let mut turns = Vec::new();
+        for (partition, from) in places {
+            let bounds = host.broker().bounds(topic, partition)?;
+            if from < bounds.end {
+                let limit = ReadLimit { events: READ_EVENTS_MAX, bytes: READ_BYTES_MAX };
+                let read = host.broker().read(topic, partition, from, limit)?;
+                turns.push(Turn { partition, from, bounds, read });
+            }
+        }
+        Ok(turns)
+    };
+    let looked = tokio::task::spawn_blocking(look).await;
+    let looked = looked.map_err(|_stopped| "the host is stopping".to_owned())?;
+    looked.map_err(|error: broker::Error| crate::error::chain(&error))
 }
 
 /// Waits until the host stops, or nobody is left to say so.

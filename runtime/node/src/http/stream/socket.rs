@@ -60,6 +60,7 @@ fn text(frame: Frame) -> String {
     match frame {
         Frame::Begin { topic, id } => json!({ "topic": &*topic, "id": id }).to_string(),
         // An id is of digits, colons and commas.
+        Frame::Shared(event) => format!("{{\"id\":\"{}\",\"event\":{}}}", event.id, event.json),
         Frame::Event { id, json } => format!("{{\"id\":\"{id}\",\"event\":{json}}}"),
         Frame::Heartbeat { id } => json!({ "id": id }).to_string(),
         Frame::Gap(json) => format!("{{\"gap\":{json}}}"),

@@ -5,18 +5,24 @@ use std::convert::Infallible;
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use serde_json::json;
 
 use super::{End, Frame, Frames};
+
+/// Bytes of what waits that one write carries, at least.
+const WRITE_BYTES: usize = 16 << 10;
 
 /// The stream as the body of an answer.
 pub(super) fn answer(frames: Frames) -> Response {
     let next = |frames: Option<Frames>| async move {
         let mut frames = frames?;
         match frames.next().await {
-            Ok(frame) => Some((Ok::<_, Infallible>(block(frame)), Some(frames))),
+            Ok(frame) => {
+                let blocks = whole(block(frame), &mut frames);
+                Some((Ok::<_, Infallible>(blocks), Some(frames)))
+            }
             Err(end) => Some((Ok(last(&end)), None)),
         }
     };
@@ -28,8 +34,25 @@ pub(super) fn answer(frames: Frames) -> Response {
     (headers, body).into_response()
 }
 
+/// A block with those that wait behind it: one write carries them all.
+fn whole(first: Bytes, frames: &mut Frames) -> Bytes {
+    let Some(second) = frames.next_waiting() else { return first };
+    let mut blocks = BytesMut::from(first);
+    blocks.extend_from_slice(&block(second));
+    while blocks.len() < WRITE_BYTES
+        && let Some(frame) = frames.next_waiting()
+    {
+        blocks.extend_from_slice(&block(frame));
+    }
+    blocks.freeze()
+}
+
 fn block(frame: Frame) -> Bytes {
     Bytes::from(match frame {
+        Frame::Shared(event) => {
+            let block = || format!("id: {}\ndata: {}\n\n", event.id, event.json).into();
+            return event.block.get_or_init(block).clone();
+        }
         Frame::Begin { topic, .. } => format!(": stream of {topic}\nretry: 1000\n\n"),
         Frame::Event { id, json } => format!("id: {id}\ndata: {json}\n\n"),
         // The id without data moves the reader's place on past what was filtered.

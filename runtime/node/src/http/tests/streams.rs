@@ -205,3 +205,42 @@ async fn a_stopping_host_says_goodbye_and_the_server_ends() {
     assert!(read.contains(": the host is stopping\n\n"), "{read}");
     timeout(PATIENCE, closed).await.expect("the server ends in time").unwrap().unwrap();
 }
+
+/// Events of one request: more than a stream may be behind.
+const MANY: usize = 3_000;
+
+#[tokio::test]
+async fn readers_that_fall_behind_miss_nothing_and_see_nothing_twice() {
+    let world = World::new("[http]\nbody_bytes_max = \"8MiB\"");
+    publish(&world, "a", "0").await;
+    let mut whole = Client::open(&world, "/topics/orders/events?from=earliest", None).await;
+    let mut now = Client::open(&world, "/topics/orders/events", None).await;
+    let mut one = Client::open(&world, "/topics/orders/events?partition=1", None).await;
+    let event = |number: usize| {
+        serde_json::json!({
+            "specversion": "1.0", "id": number.to_string(), "source": "/t", "type": "t",
+            "partitionkey": number.to_string(), "data": number,
+        })
+    };
+    let batch: Value = (1..=MANY).map(event).collect();
+    let media = [("content-type", "application/cloudevents-batch+json")];
+    let answer = world.post("/topics/orders", &media, &batch.to_string()).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    for (client, first) in [(&mut whole, 0), (&mut now, 1)] {
+        let mut seen = vec![false; MANY + 1];
+        let mut ends = std::collections::BTreeMap::new();
+        for _ in first..=MANY {
+            let (id, event) = client.event().await;
+            let number = usize::try_from(event["payload"].as_u64().unwrap()).unwrap();
+            assert!(!std::mem::replace(&mut seen[number], true), "{number} twice");
+            let (partition, offset) = (&event["partition"], event["offset"].as_u64().unwrap());
+            let before = ends.insert(partition.to_string(), offset);
+            assert!(before.is_none_or(|before| before + 1 == offset), "{before:?} {event}");
+            let place = format!("{partition}:{}", offset + 1);
+            assert!(id.split(',').any(|part| part == place), "{id} after {event}");
+        }
+        assert_eq!(seen.iter().skip(first).filter(|seen| !**seen).count(), 0);
+    }
+    let (id, event) = one.event().await;
+    assert_eq!((id, &event["partition"]), ("1:1".to_owned(), &1.into()), "of that one alone");
+}
