@@ -42,6 +42,21 @@ impl Event {
         Some(Self { text, members })
     }
 
+    pub(crate) fn topic(&self) -> &str {
+        &self.members.topic
+    }
+
+    /// The last header of a name that is text, as Kafka's clients read a repeated one.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut named = self.members.headers.iter().rev().filter(|header| header.name == name);
+        named.next()?.value.as_deref()
+    }
+
+    /// What a pointer into the payload leads to, where that is JSON.
+    pub(crate) fn pointed(&self, pointer: &str) -> Option<String> {
+        json::pointed(self.members.payload.as_deref()?, pointer)
+    }
+
     pub(crate) const fn partition(&self) -> u32 {
         self.members.partition
     }
@@ -62,14 +77,11 @@ impl Event {
     /// Type as the host tells it: the CloudEvent's, else what the usual members of a JSON
     /// envelope say, else the topic's name.
     pub(crate) fn kind(&self) -> Cow<'_, str> {
-        let mut headers = self.members.headers.iter();
-        let attribute = headers.find(|header| header.name == "ce_type");
-        if let Some(kind) = attribute.and_then(|header| header.value.as_deref()) {
+        if let Some(kind) = self.header("ce_type") {
             return Cow::Borrowed(kind);
         }
-        let payload = self.members.payload.as_deref();
         let usual = ["/eventType", "/EventType", "/type"];
-        let told = payload.and_then(|raw| usual.iter().find_map(|at| json::pointed(raw, at)));
+        let told = usual.iter().find_map(|at| self.pointed(at));
         told.map_or(Cow::Borrowed(&self.members.topic), Cow::Owned)
     }
 

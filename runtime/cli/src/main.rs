@@ -27,6 +27,7 @@ mod subscriptions;
 mod table;
 mod token;
 mod topics;
+mod trace;
 mod units;
 
 use std::process::ExitCode;
@@ -80,6 +81,8 @@ enum Command {
     Send(send::Args),
     /// Prints the events of a topic
     Consume(consume::Args),
+    /// Shows what an event caused, and what caused it, in all topics
+    Trace(trace::Args),
     /// Shows dead letters and drives them again
     Dlq(dlq::Args),
     /// Makes tokens for the HTTP surface of a host
@@ -106,6 +109,7 @@ fn main() -> ExitCode {
         Command::Produce(args) => produce::run(&args, &output),
         Command::Send(args) => send::run(&args, &output),
         Command::Consume(args) => consume::run(&args, &output),
+        Command::Trace(args) => trace::run(&args, &output),
         Command::Dlq(args) => dlq::run(args, &output),
         Command::Token(command) => token::run(&command, &output),
         Command::Completions(args) => Ok(completions::run(&args, &output)),

@@ -401,7 +401,8 @@ fn stored_figures(
         let mut behind = 0_u64;
         for partition in (0..source.partitions).map(PartitionId) {
             let finished = shared.progress.finished(status.id, source.topic, partition);
-            if finished.is_none() && shared.broker.kafka().is_some() {
+            let is_coming = shared.progress.is_coming((status.id, source.topic, partition));
+            if finished.is_none() && !is_coming && shared.broker.kafka().is_some() {
                 // Another host's, which tells of it.
                 continue;
             }

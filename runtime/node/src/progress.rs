@@ -11,13 +11,27 @@ type Place = (SubscriptionId, TopicId, PartitionId);
 /// Progress of everything on this host.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
-    places: Mutex<HashMap<Place, (Offset, u64)>>,
+    places: Mutex<HashMap<Place, Standing>>,
+}
+
+/// How far a partition has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is this host's, which does not know yet.
+    Coming,
+    /// Every offset below is finished, and so many above it.
+    Known(Offset, u64),
 }
 
 impl Board {
     /// Every offset below `next` is finished, and `ahead` offsets above it.
     pub(crate) fn note(&self, place: Place, next: Offset, ahead: u64) {
-        self.lock().insert(place, (next, ahead));
+        self.lock().insert(place, Standing::Known(next, ahead));
+    }
+
+    /// A partition becomes this host's; how far it has come is still to be found out.
+    pub(crate) fn expect(&self, place: Place) {
+        self.lock().insert(place, Standing::Coming);
     }
 
     /// A partition of a subscription is this host's no more.
@@ -32,10 +46,18 @@ impl Board {
         topic: TopicId,
         partition: PartitionId,
     ) -> Option<(Offset, u64)> {
-        self.lock().get(&(subscription, topic, partition)).copied()
+        match self.lock().get(&(subscription, topic, partition))? {
+            Standing::Known(next, ahead) => Some((*next, *ahead)),
+            Standing::Coming => None,
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Place, (Offset, u64)>> {
+    /// Whether a partition is this host's, though it is not known how far it has come.
+    pub(crate) fn is_coming(&self, place: Place) -> bool {
+        matches!(self.lock().get(&place), Some(Standing::Coming))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Standing>> {
         // Every write is one insertion: what a panicking thread left is whole.
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use prometheus::proto::MetricFamily;
 use prost::Message;
 
-use crate::metrics::Span as Window;
+use crate::metrics::Window;
 use crate::outbox::{Batch, Outbox};
 use crate::proto::Teller;
 use crate::span::now_ns;

@@ -13,15 +13,15 @@ use crate::proto::{Teller, text};
 
 /// When what is told began, and when it was looked at, in nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct Window {
     pub(crate) began_ns: u64,
     pub(crate) now_ns: u64,
 }
 
 impl Teller {
     /// The request that tells of metrics.
-    pub(crate) fn metrics(&self, families: &[MetricFamily], span: Span) -> Vec<u8> {
-        let metrics = families.iter().filter_map(|family| metric(family, span)).collect();
+    pub(crate) fn metrics(&self, families: &[MetricFamily], window: Window) -> Vec<u8> {
+        let metrics = families.iter().filter_map(|family| metric(family, window)).collect();
         let scope = Some(self.scope.clone());
         let scope_metrics = vec![ScopeMetrics { scope, metrics, ..ScopeMetrics::default() }];
         let resource = Some(self.resource.clone());
@@ -31,11 +31,11 @@ impl Teller {
 }
 
 /// A family; none of a kind that the host has not.
-fn metric(family: &MetricFamily, span: Span) -> Option<Metric> {
+fn metric(family: &MetricFamily, window: Window) -> Option<Metric> {
     let temporality = AggregationTemporality::Cumulative.into();
     let points = family.get_metric();
     let numbers = |of: fn(&proto::Metric) -> f64| {
-        points.iter().map(|point| number(point, of(point), span)).collect()
+        points.iter().map(|point| number(point, of(point), window)).collect()
     };
     let data = match family.get_field_type() {
         MetricType::COUNTER => Data::Sum(Sum {
@@ -47,7 +47,7 @@ fn metric(family: &MetricFamily, span: Span) -> Option<Metric> {
             Data::Gauge(Gauge { data_points: numbers(|point| point.get_gauge().get_value()) })
         }
         MetricType::HISTOGRAM => Data::Histogram(Histogram {
-            data_points: points.iter().map(|point| histogram(point, span)).collect(),
+            data_points: points.iter().map(|point| histogram(point, window)).collect(),
             aggregation_temporality: temporality,
         }),
         MetricType::SUMMARY | MetricType::UNTYPED => return None,
@@ -61,11 +61,11 @@ fn metric(family: &MetricFamily, span: Span) -> Option<Metric> {
     })
 }
 
-fn number(metric: &proto::Metric, value: f64, span: Span) -> NumberDataPoint {
+fn number(metric: &proto::Metric, value: f64, window: Window) -> NumberDataPoint {
     NumberDataPoint {
         attributes: attributes(metric),
-        start_time_unix_nano: span.began_ns,
-        time_unix_nano: span.now_ns,
+        start_time_unix_nano: window.began_ns,
+        time_unix_nano: window.now_ns,
         value: Some(number_data_point::Value::AsDouble(value)),
         ..NumberDataPoint::default()
     }
@@ -73,7 +73,7 @@ fn number(metric: &proto::Metric, value: f64, span: Span) -> NumberDataPoint {
 
 /// Buckets are cumulative in the instruments, and each for itself in OTLP, with one more for what
 /// is beyond the last bound.
-fn histogram(metric: &proto::Metric, span: Span) -> HistogramDataPoint {
+fn histogram(metric: &proto::Metric, window: Window) -> HistogramDataPoint {
     let histogram = metric.get_histogram();
     let finite = || histogram.get_bucket().iter().filter(|it| it.upper_bound().is_finite());
     let mut below = 0;
@@ -87,8 +87,8 @@ fn histogram(metric: &proto::Metric, span: Span) -> HistogramDataPoint {
     counts.push(count.saturating_sub(below));
     HistogramDataPoint {
         attributes: attributes(metric),
-        start_time_unix_nano: span.began_ns,
-        time_unix_nano: span.now_ns,
+        start_time_unix_nano: window.began_ns,
+        time_unix_nano: window.now_ns,
         count,
         sum: Some(histogram.get_sample_sum()),
         bucket_counts: counts,
@@ -125,8 +125,8 @@ mod tests {
     use super::*;
 
     fn told(registry: &Registry) -> Vec<Metric> {
-        let span = Span { began_ns: 3, now_ns: 8 };
-        let sent = Teller::new(&[], "1").metrics(&registry.gather(), span);
+        let window = Window { began_ns: 3, now_ns: 8 };
+        let sent = Teller::new(&[], "1").metrics(&registry.gather(), window);
         let mut read = ExportMetricsServiceRequest::decode(&*sent).unwrap();
         read.resource_metrics.remove(0).scope_metrics.remove(0).metrics
     }

@@ -14,7 +14,7 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
 use super::figure::{Figure, Target};
-use super::throughput::{Backlog, Run, run};
+use super::throughput::{Backlog, Run, float, median, run};
 use super::{Options, Progress, scene};
 use crate::support::client::Client;
 use crate::support::wait;
@@ -194,15 +194,4 @@ async fn listen(address: String, heard: Arc<AtomicU64>, listening: Arc<AtomicU64
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     text.windows(wanted.len()).position(|window| window == wanted)
-}
-
-fn median(runs: &[Run], of: fn(&Run) -> f64) -> f64 {
-    let mut values: Vec<f64> = runs.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures have three digits")]
-fn float(number: u64) -> f64 {
-    number as f64
 }

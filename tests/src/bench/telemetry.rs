@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use super::figure::{Figure, Target};
-use super::throughput::{Backlog, Run, run};
+use super::throughput::{Backlog, Run, median, run};
 use super::{Options, Progress, scene};
 use crate::support::collector::Collector;
 
@@ -42,13 +42,13 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
     let mut figures = Vec::new();
     for way in &ways {
         let name = format!("throughput, telemetry {}", way.name);
-        figures.push(Figure::new(name, median(way, Run::rate), "events/s").noting(NOTE));
+        figures.push(Figure::new(name, median(&way.runs, Run::rate), "events/s").noting(NOTE));
     }
     for (way, target) in [(default, Some(Target::AtMost(5.0))), (all, None)] {
         let figure =
             Figure::new(format!("telemetry {}, throughput lost", way.name), lost(off, way), "%");
         figures.push(target.into_iter().fold(figure, Figure::aiming).noting(NOTE));
-        let more = median(way, Run::cpu_per_event) - median(off, Run::cpu_per_event);
+        let more = median(&way.runs, Run::cpu_per_event) - median(&off.runs, Run::cpu_per_event);
         let name = format!("telemetry {}, processor time per event", way.name);
         figures.push(Figure::new(name, more, "µs").noting("of the host, beyond that without it"));
     }
@@ -83,11 +83,5 @@ fn handled(
 
 /// Share of the throughput without telemetry that is lost, in per cent.
 fn lost(off: &Way, on: &Way) -> f64 {
-    (1.0 - median(on, Run::rate) / median(off, Run::rate)) * 100.0
-}
-
-fn median(way: &Way, of: fn(&Run) -> f64) -> f64 {
-    let mut values: Vec<f64> = way.runs.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
+    (1.0 - median(&on.runs, Run::rate) / median(&off.runs, Run::rate)) * 100.0
 }

@@ -234,7 +234,14 @@ fn wait_for(client: &Client, events: u64) -> Result<()> {
     }
 }
 
+/// The median of a figure over several runs.
+pub(super) fn median(runs: &[Run], of: fn(&Run) -> f64) -> f64 {
+    let mut values: Vec<f64> = runs.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
 #[expect(clippy::cast_precision_loss, reason = "figures have three digits")]
-fn float(number: u64) -> f64 {
+pub(super) fn float(number: u64) -> f64 {
     number as f64
 }

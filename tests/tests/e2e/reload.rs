@@ -193,7 +193,7 @@ fn a_topic_made_anew_begins_anew() -> Result<()> {
         [topics.out]\n";
     let home = Home::new(&binary("debug"), BARE)?;
     let mut numbers = Vec::new();
-    for _life in 0..2 {
+    for life in 1..=2 {
         let mut host = home.start(&[])?;
         let client = host.must_be_ready()?;
         client.send("/api/v1/topics", &json!({"name": "in"}))?;
@@ -202,8 +202,13 @@ fn a_topic_made_anew_begins_anew() -> Result<()> {
         when(&client, "tally", |it| it["state"] == "running")?;
         client.send("/topics/in?key=k", &json!({"id": "one"}))?;
         client.send("/topics/in?key=k", &json!({"id": "one"}))?;
-        still_works(&client, "two")?;
-        let out = client.topic("out")?.concat();
+        client.send("/topics/in?key=k", &json!({"id": "two"}))?;
+        // Two of each life: what the former one left is there already.
+        let out = wait::until(PATIENCE, || {
+            let out = client.topic("out")?.concat();
+            Ok((out.len() >= 2 * life).then_some(out))
+        })?;
+        let out = out.with_context(|| format!("nothing came of life {life}:\n{}", host.tail()))?;
         numbers = out.iter().map(|it| it.payload["number"].clone()).collect();
         // A topic is only deleted when no subscription reads it.
         std::fs::remove_file(home.plugins().join("tally.wasm"))?;

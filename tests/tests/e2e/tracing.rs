@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -148,9 +149,25 @@ fn one_trace_leads_from_a_request_to_the_next_service() -> Result<()> {
             records.iter().any(|it| it.header("traceparent") == Some(&marked)),
             "what is published goes on with its own span: {records:?}"
         );
+        tree(&client, placed["id"].as_str().unwrap_or_default())?;
         host.stop()?;
         next_host.stop()
     })
+}
+
+/// What an event caused is told without a collector too.
+fn tree(client: &Client, id: &str) -> Result<()> {
+    let mut command = Command::new(binary("debug"));
+    let told = command.args(["--json", "trace", id, "--url", client.url()]).output()?;
+    ensure!(told.status.success(), "{told:?}");
+    let told: Value = serde_json::from_slice(&told.stdout)?;
+    let events = told["events"].as_array().cloned().unwrap_or_default();
+    ensure!(events.len() == 3 && events[0]["id"] == id, "{told:#}");
+    let sources: BTreeSet<&str> =
+        events.iter().skip(1).filter_map(|event| event["source"].as_str()).collect();
+    ensure!(sources == ["/orders/echo", "/orders/hook"].into(), "{told:#}");
+    ensure!(events.iter().skip(1).all(|event| event["causation_id"] == id), "{told:#}");
+    Ok(())
 }
 
 /// What is known of a request, its event and an attempt is in their spans.

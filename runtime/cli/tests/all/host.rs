@@ -118,6 +118,41 @@ fn many_events_keep_the_order_of_their_keys() {
 }
 
 #[test]
+fn an_event_is_shown_with_what_it_caused_in_all_topics() {
+    let mut folder = Folder::with_host(&format!("{ORDERS}[topics.payments]\n"));
+    let _host = folder.host(&[]);
+    let event = |id: &str, cause: &str| {
+        format!(
+            "{{\"customerId\":\"a\",\"eventId\":\"{id}\",\"eventType\":\"{id}.done\",\
+             \"correlationId\":\"order\"{cause}}}\n"
+        )
+    };
+    let by = |cause: &str| format!(",\"causationId\":\"{cause}\"");
+    let orders = [event("order", ""), event("other", "").replace("\"order\"", "\"else\"")];
+    folder.fed("produce orders", &orders.concat()).done();
+    let caused = [event("pay", &by("order")), event("paid", &by("pay"))];
+    folder.fed("produce payments", &caused.concat()).done();
+    folder.fed("produce orders", &event("ship", &by("order"))).done();
+    let shown = folder.run("trace paid");
+    let words: Vec<&str> =
+        shown.done().lines().map(|line| line.split("  ").next().unwrap_or_default()).collect();
+    assert_eq!(words, ["order.done", "├─ pay.done", "│", "└─ ship.done"], "{shown:?}");
+    assert!(shown.out.contains("\n│  └─ paid.done  paid  payments:"), "{shown:?}");
+    let told = folder.run("--json trace order").json();
+    assert_eq!(told["correlation_id"], "order");
+    let events = told["events"].as_array().unwrap();
+    let ids: Vec<_> = events.iter().map(|event| event["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["order", "pay", "paid", "ship"]);
+    assert_eq!(events[2]["causation_id"], "pay");
+    let here = folder.run("trace order --topic orders").done().lines().count();
+    assert_eq!(here, 2, "of one topic");
+    let missing = folder.run("trace gone");
+    assert_eq!((missing.code, missing.err.contains("E0570")), (Some(1), true), "{missing:?}");
+    let late = folder.run("trace order --from 2100-01-01T00:00:00Z");
+    assert_eq!((late.code, late.err.contains("E0570")), (Some(1), true), "{late:?}");
+}
+
+#[test]
 fn following_goes_on_over_a_restart_and_ends_with_ctrl_c() {
     let mut folder = Folder::with_host(ORDERS);
     let host = folder.host(&[]);

@@ -245,6 +245,9 @@ impl Worker {
             binding: Arc::clone(binding),
         };
         kafka.takeovers.insert(place, ticket);
+        for source in binding.sources.iter().filter(|it| partition.0 < it.partitions) {
+            self.shared.progress.expect((binding.subscription, source.topic, partition));
+        }
         let takeover = Takeover {
             shared: Arc::clone(&self.shared),
             group,

@@ -48,11 +48,12 @@ fn told(home: &Home, skipped: usize) -> Result<BTreeMap<(String, String), Told>>
     Ok(found)
 }
 
-/// Waits until a restore under way says how far it is.
+/// Waits until a restore under way says how far it is, and has so much left that after a kill it
+/// must say so again.
 fn wait_told(home: &Home, host: &Process, skipped: usize) -> Result<()> {
     let said = wait::until(PATIENCE, || {
         let told = told(home, skipped)?;
-        Ok(told.values().any(|it| it.done < it.all).then_some(()))
+        Ok(told.values().any(|it| it.done * 3 < it.all).then_some(()))
     })?;
     said.with_context(|| format!("no restore says how far it is:\n{}", host.tail()))
 }

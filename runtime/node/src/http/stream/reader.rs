@@ -24,8 +24,10 @@ use crate::http::event_json::EventJson;
 
 /// Events read from one partition in one turn.
 const READ_EVENTS_MAX: u32 = 100;
-/// Bytes read in one turn; one event more than this is still read whole.
-const READ_BYTES_MAX: Size = Size::mib(1);
+/// Bytes read in one turn, over all partitions; of each, one event more is still read whole.
+const READ_BYTES_MAX: u64 = 1 << 20;
+/// Bytes read of one partition in one turn at least, however many there are.
+const READ_BYTES_MIN: u64 = 64 << 10;
 
 pub(super) type Growth = broadcast::Receiver<Arc<[(TopicId, PartitionId)]>>;
 
@@ -216,10 +218,12 @@ pub(super) async fn read_turn(
     let host = host.clone();
     let look = move || {
         let mut turns = Vec::new();
+        let share = READ_BYTES_MAX / u64::try_from(places.len()).unwrap_or(u64::MAX).max(1);
+        let bytes = Size(share.max(READ_BYTES_MIN));
         for (partition, from) in places {
             let bounds = host.broker().bounds(topic, partition)?;
             if from < bounds.end {
-                let limit = ReadLimit { events: READ_EVENTS_MAX, bytes: READ_BYTES_MAX };
+                let limit = ReadLimit { events: READ_EVENTS_MAX, bytes };
                 let read = host.broker().read(topic, partition, from, limit)?;
                 turns.push(Turn { partition, from, bounds, read });
             }
