@@ -30,12 +30,12 @@ fn tables() -> String {
 }
 
 /// The manifest of two subscriptions of both topics: `tally`, with `lines`, and another with its
-/// own number of partitions.
+/// own number of partitions. Events fail on purpose, sometimes many in a row: no breaker may open.
 fn manifest(lines: &str) -> String {
     let one = |name: &str, lines: &str| {
         format!(
             "[[subscription]]\nname = \"{name}\"\ntopics = [\"in\", \"more\"]\n\
-             envelope = \"json\"\n{lines}\n[subscription.fields]\nid = \"/id\"\n\
+             envelope = \"json\"\nbreaker.enabled = false\n{lines}\n[subscription.fields]\nid = \"/id\"\n\
              [subscription.grants]\nemit = [\"out\"]\nstate = true\ntimers = true\n\
              config = {{ to = \"out\" }}\n[subscription.retry]\ninitial_interval = \"5ms\"\n\
              max_interval = \"20ms\"\n"
