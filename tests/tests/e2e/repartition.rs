@@ -35,7 +35,8 @@ fn manifest(lines: &str) -> String {
     let one = |name: &str, lines: &str| {
         format!(
             "[[subscription]]\nname = \"{name}\"\ntopics = [\"in\", \"more\"]\n\
-             envelope = \"json\"\nbreaker.enabled = false\n{lines}\n[subscription.fields]\nid = \"/id\"\n\
+             envelope = \"json\"\nbreaker.enabled = false\n{lines}\n\
+             [subscription.fields]\nid = \"/id\"\n\
              [subscription.grants]\nemit = [\"out\"]\nstate = true\ntimers = true\n\
              config = {{ to = \"out\" }}\n[subscription.retry]\ninitial_interval = \"5ms\"\n\
              max_interval = \"20ms\"\n"
