@@ -20,6 +20,7 @@ mod plugin;
 mod plugins;
 mod problem;
 mod produce;
+mod records;
 mod remote;
 mod run;
 mod send;

@@ -12,8 +12,8 @@ use gristmill_engine::{Bytes, Millis, WorkerPolicy};
 
 use crate::{
     AccessRule, Broker, Commands, EncryptionConfig, Env, Glob, Guarantee, HttpOrigin, KeyRule,
-    KeyTemplate, Problems, Schemas, Secret, Source, Telemetry, TokenConfig, TopicNames,
-    TopicSelector, access, broker, commands, encryption,
+    KeyTemplate, Place, Problem, Problems, Schemas, Secret, Severity, Source, Telemetry,
+    TokenConfig, TopicNames, TopicSelector, access, broker, commands, encryption,
     keys::host::{HOST, KAFKA_INTERVAL_MIN},
     names::Template,
     problem::code,
@@ -241,6 +241,19 @@ impl Default for Ceilings {
 }
 
 impl HostConfig {
+    /// Something wrong at a place of this document that only whoever uses it finds.
+    pub fn problem(&self, place: Place, code: &'static str, reason: String) -> Problem {
+        Problem {
+            file: self.file.clone(),
+            line: place.line,
+            column: place.column,
+            code,
+            severity: Severity::Error,
+            reason,
+            instead: None,
+        }
+    }
+
     /// How each worker's engine is treated.
     pub fn worker_policy(&self) -> WorkerPolicy {
         WorkerPolicy {

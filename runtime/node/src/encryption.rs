@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
-use gristmill_config::{EncryptionConfig, Glob, HostConfig, Problem, Problems, Severity};
+use gristmill_config::{EncryptionConfig, Glob, HostConfig, Problems};
 use gristmill_encryption::{Error, Fields, KEY_BYTES, Keys, open, seal};
 
 use crate::envelope::Invalid;
@@ -78,17 +78,17 @@ fn keys(
     let mut keys = Vec::with_capacity(rule.keys.len());
     for (id, secret) in &rule.keys {
         match gristmill_config::read::secret(secret) {
-            Ok(text) => match key(&text) {
-                Some(bytes) => keys.push((id.clone(), bytes)),
-                None => problems.push(problem(
-                    config,
-                    rule,
-                    format!(
-                        "key \"{id}\" of `encryption.{name}` is not {KEY_BYTES} bytes in base64: \
+            Ok(text) => {
+                if let Some(bytes) = key(&text) {
+                    keys.push((id.clone(), bytes));
+                    continue;
+                }
+                let reason = format!(
+                    "key \"{id}\" of `encryption.{name}` is not {KEY_BYTES} bytes in base64: \
                      `openssl rand -base64 {KEY_BYTES}` makes one"
-                    ),
-                )),
-            },
+                );
+                problems.push(config.problem(rule.place, BAD_KEY, reason));
+            }
             Err(unreadable) => problems.push(unreadable),
         }
     }
@@ -98,7 +98,7 @@ fn keys(
         Err(_) if problems.has_errors() => None,
         Err(missing) => {
             let reason = format!("`encryption.{name}`: {missing}");
-            problems.push(problem(config, rule, reason));
+            problems.push(config.problem(rule.place, BAD_KEY, reason));
             None
         }
     }
@@ -106,18 +106,6 @@ fn keys(
 
 fn key(text: &str) -> Option<[u8; KEY_BYTES]> {
     BASE64_STANDARD.decode(text.trim()).ok()?.try_into().ok()
-}
-
-fn problem(config: &HostConfig, rule: &EncryptionConfig, reason: String) -> Problem {
-    Problem {
-        file: config.file.clone(),
-        line: rule.place.line,
-        column: rule.place.column,
-        code: BAD_KEY,
-        severity: Severity::Error,
-        reason,
-        instead: None,
-    }
 }
 
 impl Encryption {

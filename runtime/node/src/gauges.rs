@@ -6,21 +6,15 @@ use gristmill_engine::PartitionId;
 use crate::broker;
 use crate::host::{Host, SubscriptionView};
 use crate::letters;
-use crate::plugins::Refusal;
 
-/// Sets every gauge.
-pub(crate) async fn refresh(host: &Host) -> Result<(), Refusal> {
-    let views = host.subscriptions().await?;
-    let of = host.clone();
-    host.wait(move || {
-        for view in &views {
-            show(&of, view)?;
-        }
-        let shared = of.shared();
-        shared.metrics.set_store(shared.store.figures(), shared.store.space());
-        Ok::<_, broker::Error>(())
-    })
-    .await
+/// Sets every gauge, of these subscriptions. Waits.
+pub(crate) fn refresh(host: &Host, views: &[SubscriptionView]) -> Result<(), broker::Error> {
+    for view in views {
+        show(host, view)?;
+    }
+    let shared = host.shared();
+    shared.metrics.set_store(shared.store.figures(), shared.store.space());
+    Ok(())
 }
 
 /// Sets the gauges of one subscription.

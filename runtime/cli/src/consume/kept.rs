@@ -4,13 +4,12 @@
 use std::collections::VecDeque;
 
 use gristmill_config::Glob;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::{Args, Partition, Printer};
 use crate::event::Event;
 use crate::problem::Problem;
-use crate::remote::{Client, Request, segment};
+use crate::records::Page;
+use crate::remote::Client;
 
 /// Events of a partition held at once; a topic has up to 1,024 partitions.
 const PAGE_EVENTS: u32 = 100;
@@ -67,12 +66,6 @@ struct Reader {
     held: VecDeque<Event>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Page {
-    records: Vec<Box<RawValue>>,
-    next_offset: u64,
-}
-
 impl Reader {
     fn new(partition: Partition, from: &str) -> Self {
         Self { partition, place: Place::From(from.to_owned()), held: VecDeque::new() }
@@ -86,28 +79,24 @@ impl Reader {
                 Place::Offset(offset) => ("offset", offset.to_string()),
                 Place::From(from) => ("from", from.clone()),
             };
-            let mut request = Request::to(format!("/api/v1/topics/{}/records", segment(topic)));
-            request.query = vec![
-                ("partition", self.partition.number.to_string()),
-                ("limit", PAGE_EVENTS.to_string()),
-                place,
-            ];
-            self.take(client.get_as(request)?);
+            let partition = (topic, u64::from(self.partition.number));
+            self.take(&Page::ask(client, partition, PAGE_EVENTS, place)?);
         }
         Ok(())
     }
 
-    fn take(&mut self, page: Page) {
+    fn take(&mut self, page: &Page) {
         let Partition { end, .. } = self.partition;
         let is_last = page.records.is_empty() || page.next_offset >= end;
         self.place = if is_last { Place::End } else { Place::Offset(page.next_offset) };
-        let events = page.records.into_iter().filter_map(|raw| Event::read(raw.get().to_owned()));
-        self.held.extend(events.filter(|event| event.offset() < end));
+        self.held.extend(page.events(end));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::value::RawValue;
+
     use super::*;
 
     fn page(partition: u32, events: &[(u64, u64)], next_offset: u64) -> Page {
@@ -124,15 +113,15 @@ mod tests {
     fn events_come_oldest_first_and_end_where_the_topic_did() {
         let reader = |number, end| Reader::new(Partition { number, end }, "earliest");
         let mut readers = [reader(0, 3), reader(1, 10)];
-        readers[0].take(page(0, &[(0, 5), (1, 9), (2, 9), (3, 10)], 4));
-        readers[1].take(page(1, &[(4, 6), (5, 9)], 6));
+        readers[0].take(&page(0, &[(0, 5), (1, 9), (2, 9), (3, 10)], 4));
+        readers[1].take(&page(1, &[(4, 6), (5, 9)], 6));
         assert_eq!((&readers[0].place, &readers[1].place), (&Place::End, &Place::Offset(6)));
         let mut places = Vec::new();
         while let Some(event) = oldest(&mut readers) {
             places.push((event.partition(), event.offset()));
         }
         assert_eq!(places, [(0, 0), (1, 4), (0, 1), (0, 2), (1, 5)]);
-        readers[1].take(page(1, &[], 6));
+        readers[1].take(&page(1, &[], 6));
         assert_eq!(readers[1].place, Place::End, "the rest was compacted");
     }
 }

@@ -2,14 +2,12 @@
 //! nothing else.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::Found;
 use crate::answer::{list, number, text};
-use crate::event::Event;
 use crate::problem::Problem;
+use crate::records::Page;
 use crate::remote::{Client, Request, segment};
 
 /// Events of one page.
@@ -30,12 +28,6 @@ struct Place {
     partition: u64,
     start: u64,
     end: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Page {
-    records: Vec<Box<RawValue>>,
-    next_offset: u64,
 }
 
 impl<'a> Look<'a> {
@@ -82,12 +74,8 @@ impl<'a> Look<'a> {
         let mut at = ("from", self.from.to_owned());
         let mut next = *start;
         while next < *end {
-            let mut request = Request::to(format!("/api/v1/topics/{}/records", segment(topic)));
-            request.query =
-                vec![("partition", partition.to_string()), ("limit", PAGE_EVENTS.to_string()), at];
-            let page: Page = self.client.get_as(request)?;
-            let events = page.records.iter().filter_map(|raw| Event::read(raw.get().to_owned()));
-            events.filter(|event| event.offset() < *end).for_each(|event| take(Found::of(&event)));
+            let page = Page::ask(self.client, (topic, *partition), PAGE_EVENTS, at)?;
+            page.events(*end).for_each(|event| take(Found::of(&event)));
             if page.records.is_empty() {
                 break;
             }

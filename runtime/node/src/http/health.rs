@@ -24,8 +24,13 @@ pub(super) async fn ready(State(api): State<Api>) -> Response {
 
 /// Every instrument in Prometheus' text format.
 pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
-    gauges::refresh(&api.host).await?;
-    let text = api.host.shared().metrics.render();
+    let views = api.host.subscriptions().await?;
+    let text = api
+        .blocking(move |host| {
+            gauges::refresh(host, &views)?;
+            Ok(host.shared().metrics.render())
+        })
+        .await?;
     let media = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((media, text).into_response())
 }

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_config::{
-    HostConfig, Problem, Problems, RegistryConfig, SchemaConfig, SchemaSource, Severity,
-};
+use gristmill_config::{HostConfig, Problem, Problems, RegistryConfig, SchemaSource};
 use gristmill_schema::{Kind, Registry, RegistrySettings, Schema};
 
 use super::known::Known;
@@ -68,7 +66,7 @@ pub fn check(config: &HostConfig) -> Problems {
         {
             for why in reader.refusals(writer) {
                 let reason = format!("schema `{name}` cannot follow `{follows}`: {what}: {why}");
-                problems.push(problem(config, schema, (MISFIT, reason)));
+                problems.push(config.problem(schema.place, MISFIT, reason));
             }
         }
     }
@@ -89,27 +87,11 @@ fn files(config: &HostConfig, problems: &mut Problems) -> BTreeMap<String, Arc<S
             Ok(read) => drop(files.insert(name.clone(), Arc::new(read))),
             Err(why) => {
                 let reason = format!("schema `{name}` in {}: {why}", path.display());
-                problems.push(problem(config, schema, (NO_SCHEMA, reason)));
+                problems.push(config.problem(schema.place, NO_SCHEMA, reason));
             }
         }
     }
     files
-}
-
-fn problem(
-    config: &HostConfig,
-    schema: &SchemaConfig,
-    (code, reason): (&'static str, String),
-) -> Problem {
-    Problem {
-        file: config.file.clone(),
-        line: schema.place.line,
-        column: schema.place.column,
-        code,
-        severity: Severity::Error,
-        reason,
-        instead: None,
-    }
 }
 
 fn connect(config: &RegistryConfig) -> Result<(Registry, String), Problem> {

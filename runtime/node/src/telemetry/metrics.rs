@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use crate::gauges;
-use crate::host::Host;
+use crate::host::{Host, SubscriptionView};
+use crate::{broker, gauges};
 
 /// Tells for ever, where that is wanted.
 pub(crate) async fn tell(host: Host) {
@@ -15,10 +15,23 @@ pub(crate) async fn tell(host: Host) {
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
-        if let Err(refusal) = gauges::refresh(&host).await {
+        let told = match host.subscriptions().await {
+            Ok(views) => {
+                let of = host.clone();
+                host.wait(move || put(&of, &views)).await
+            }
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = told {
             tracing::debug!(?refusal, "look at what the gauges show");
         }
-        let shared = host.shared();
-        shared.telemetry.put_metrics(&shared.metrics.told(shared.telemetry.system()));
     }
+}
+
+/// Hands over how everything stands; what cannot be looked at, as it last was. Waits.
+fn put(host: &Host, views: &[SubscriptionView]) -> Result<(), broker::Error> {
+    let looked = gauges::refresh(host, views);
+    let shared = host.shared();
+    shared.telemetry.put_metrics(&shared.metrics.told(shared.telemetry.system()));
+    looked
 }
