@@ -3,18 +3,18 @@
 //! nothing about what belongs in it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::registry::free_port;
-use super::{component, process, wait};
+use super::server::Server;
+use super::{component, wait};
 
 /// A collector that has not started by then does not do so at all.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,9 +24,8 @@ const RECEIVED: &str = "received.jsonl";
 /// A running collector; ended when dropped.
 #[derive(Debug)]
 pub struct Collector {
-    child: Child,
+    server: Server,
     port: u16,
-    folder: TempDir,
 }
 
 impl Collector {
@@ -48,17 +47,11 @@ impl Collector {
         let binary = installed()?;
         let folder = tempfile::tempdir()?;
         fs::write(folder.path().join("config.yaml"), config(port))?;
-        let log = File::create(folder.path().join("log"))?;
-        let child = Command::new(&binary)
-            .arg("--config=config.yaml")
-            .current_dir(folder.path())
-            .stdout(Stdio::from(log.try_clone()?))
-            .stderr(Stdio::from(log))
-            .spawn()
-            .with_context(|| format!("start {}", binary.display()))?;
-        let mut collector = Self { child, port, folder };
+        let mut command = Command::new(&binary);
+        let server = Server::start(command.arg("--config=config.yaml"), folder)?;
+        let mut collector = Self { server, port };
         let open = wait::until(PATIENCE, || collector.look())?;
-        open.with_context(|| format!("the collector opens no port:\n{}", collector.tail()))?;
+        open.with_context(|| format!("the collector opens no port:\n{}", collector.server.tail()))?;
         Ok(collector)
     }
 
@@ -104,42 +97,27 @@ impl Collector {
     /// # Errors
     ///
     /// When it cannot be ended.
-    pub fn kill(mut self) -> Result<()> {
-        self.child.kill()?;
-        let status = self.child.wait()?;
-        ensure!(!status.success(), "it had ended by itself:\n{}", self.tail());
-        Ok(())
+    pub fn kill(self) -> Result<()> {
+        self.server.kill()
     }
 
     /// Whether its port is open; fails when it has ended.
     fn look(&mut self) -> Result<Option<TcpStream>> {
-        if let Some(status) = self.child.try_wait()? {
-            bail!("the collector ended, {status}:\n{}", self.tail());
+        if let Some(status) = self.server.ended()? {
+            bail!("the collector ended, {status}:\n{}", self.server.tail());
         }
         Ok(TcpStream::connect(("127.0.0.1", self.port)).ok())
     }
 
     /// What it received so far, batch by batch. A last line without its end is still being written.
     fn batches(&self) -> Result<Vec<Value>> {
-        let path = self.folder.path().join(RECEIVED);
+        let path = self.server.folder().join(RECEIVED);
         let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
         let lines = bytes.split_inclusive(|byte| *byte == b'\n');
         lines
             .filter(|line| line.ends_with(b"\n"))
             .map(|line| serde_json::from_slice(line).context("read a line of the collector"))
             .collect()
-    }
-
-    fn tail(&self) -> String {
-        process::tail(&self.folder.path().join("log"), 30)
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        // One that has ended already cannot be ended again.
-        let _gone = self.child.kill();
-        let _status = self.child.wait();
     }
 }
 

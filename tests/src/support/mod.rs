@@ -10,5 +10,6 @@ pub mod kafka;
 pub mod process;
 pub mod random;
 pub mod registry;
+pub mod server;
 pub mod stub;
 pub mod wait;

@@ -1,18 +1,18 @@
 //! A schema registry of its own for a test: Apicurio, which speaks the Confluent API, as `make
 //! registry` fetched it. Its schemas are in its memory and end with it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use super::client::Client;
-use super::{component, process, wait};
+use super::server::Server;
+use super::{component, wait};
 
 /// A registry that has not started by then does not do so at all.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -22,9 +22,8 @@ const API: &str = "/apis/ccompat/v7";
 /// A running registry; ended when dropped.
 #[derive(Debug)]
 pub struct Registry {
-    child: Child,
+    server: Server,
     client: Client,
-    folder: TempDir,
 }
 
 impl Registry {
@@ -48,22 +47,20 @@ impl Registry {
         let jar = jar.into_iter().find(|path| path.to_string_lossy().ends_with("-runner.jar"));
         let jar = jar.with_context(|| format!("no runner in {}", installed.display()))?;
         let folder = tempfile::tempdir()?;
-        let log = File::create(folder.path().join("log"))?;
-        let child = Command::new("java")
+        let mut command = Command::new("java");
+        command
             .args(["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
             .args([format!("-Dquarkus.http.port={port}"), "-Dquarkus.http.host=127.0.0.1".into()])
             .arg("-jar")
-            .arg(jar)
-            .current_dir(folder.path())
-            .stdout(Stdio::from(log.try_clone()?))
-            .stderr(Stdio::from(log))
-            .spawn()
-            .context("start java: `make setup` installs it")?;
+            .arg(jar);
+        let server = Server::start(&mut command, folder).context("`make setup` installs java")?;
         let client = Client::new(&format!("127.0.0.1:{port}"));
-        let registry = Self { child, client, folder };
+        let registry = Self { server, client };
         let path = format!("{API}/subjects");
         let answers = wait::until(PATIENCE, || Ok(registry.client.get(&path).ok()))?;
-        answers.with_context(|| format!("the registry does not answer:\n{}", registry.tail()))?;
+        answers.with_context(|| {
+            format!("the registry does not answer:\n{}", registry.server.tail())
+        })?;
         Ok(registry)
     }
 
@@ -95,23 +92,8 @@ impl Registry {
     /// # Errors
     ///
     /// When it cannot be ended.
-    pub fn kill(mut self) -> Result<()> {
-        self.child.kill()?;
-        let status = self.child.wait()?;
-        ensure!(!status.success(), "it had ended by itself:\n{}", self.tail());
-        Ok(())
-    }
-
-    fn tail(&self) -> String {
-        process::tail(&self.folder.path().join("log"), 30)
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        // One that has ended already cannot be ended again.
-        let _gone = self.child.kill();
-        let _status = self.child.wait();
+    pub fn kill(self) -> Result<()> {
+        self.server.kill()
     }
 }
 
