@@ -19,6 +19,7 @@ mod pipeline;
 mod reload;
 mod repartition;
 mod schemas;
+mod streams;
 mod ticketing;
 mod tracing;
 mod versions;
