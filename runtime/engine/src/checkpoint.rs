@@ -174,7 +174,7 @@ impl Engine {
             let Some(partition) = self.partition_mut(*place) else { continue };
             partition.book.is_touched = false;
             partition.book.is_committing = true;
-            partition.book.staged_events = 0;
+            partition.book.committing_events = core::mem::take(&mut partition.book.staged_events);
             partition.book.staged_bytes = Bytes(0);
             let generation = partition.book.generation;
             for (topic, cursor) in partition.cursors.iter_mut().filter(|(_, it)| it.is_dirty) {
@@ -200,6 +200,7 @@ impl Engine {
             self.visit(now, effects, place, |partition, scope| {
                 if partition.book.generation == generation {
                     partition.book.is_committing = false;
+                    partition.book.committing_events = 0;
                     partition.ids.commit(checkpoint);
                     partition.saved(scope);
                 }

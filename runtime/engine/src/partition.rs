@@ -49,6 +49,8 @@ pub(crate) struct Book {
     /// Events and bytes in the filling checkpoint.
     pub(crate) staged_events: u64,
     pub(crate) staged_bytes: Bytes,
+    /// Events in the committing checkpoint.
+    pub(crate) committing_events: u64,
     /// Whether the filling checkpoint has anything of it.
     pub(crate) is_touched: bool,
     /// Whether the committing checkpoint has anything of it.
@@ -73,6 +75,7 @@ impl Book {
             loaded: BTreeSet::new(),
             staged_events: 0,
             staged_bytes: Bytes(0),
+            committing_events: 0,
             is_touched: false,
             is_committing: false,
         }

@@ -235,6 +235,8 @@ pub struct Figures {
     pub retries_scheduled: u64,
     /// Timers set.
     pub timers_pending: u64,
+    /// Outcomes that are decided and whose checkpoint is not durable yet.
+    pub outcomes_uncommitted: u64,
     /// How the breaker stands.
     pub circuit: Circuit,
 }

@@ -111,6 +111,8 @@ impl Subscription {
             let active = count(partition.lanes.len()).saturating_sub(book.lanes_parked);
             figures.lanes_active = figures.lanes_active.saturating_add(active);
             figures.lanes_parked = figures.lanes_parked.saturating_add(book.lanes_parked);
+            let staged = book.staged_events.saturating_add(book.committing_events);
+            figures.outcomes_uncommitted = figures.outcomes_uncommitted.saturating_add(staged);
             figures.parked_events = figures.parked_events.saturating_add(book.parked_events);
             let oldest = book.oldest.first().map(|(first_failure, _)| *first_failure);
             figures.oldest_parked = figures.oldest_parked.into_iter().chain(oldest).min();

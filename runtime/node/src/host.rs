@@ -286,10 +286,11 @@ impl Host {
         };
         let mut views = Vec::with_capacity(known.len());
         for (name, status) in known {
-            let figures = self.figures(&status).await;
             let shared = Arc::clone(&self.inner.shared);
             let of = status.clone();
             let (lag, dead_letters) = self.wait(move || stored_figures(&shared, &of)).await?;
+            // After the lag: an event that is counted by neither is done and durable.
+            let figures = self.figures(&status).await;
             views.push(SubscriptionView { name, status, figures, lag, dead_letters });
         }
         Ok(views)
@@ -434,6 +435,7 @@ fn plus(one: Figures, other: Figures) -> Figures {
         events_in_flight: one.events_in_flight.saturating_add(other.events_in_flight),
         retries_scheduled: one.retries_scheduled.saturating_add(other.retries_scheduled),
         timers_pending: one.timers_pending.saturating_add(other.timers_pending),
+        outcomes_uncommitted: one.outcomes_uncommitted.saturating_add(other.outcomes_uncommitted),
         circuit: one.circuit.max(other.circuit),
     }
 }

@@ -121,6 +121,8 @@ pub struct Subscription {
     pub retries_scheduled: u64,
     /// Timers set.
     pub timers_pending: u64,
+    /// Outcomes that are decided and not durable.
+    pub outcomes_uncommitted: u64,
     /// How the worst of its breakers stands.
     pub breaker: String,
 }
@@ -142,7 +144,11 @@ impl Subscription {
 
     /// What it has begun and not finished: parked events, attempts, retries, timers.
     pub fn pending(&self) -> u64 {
-        self.parked_events + self.events_in_flight + self.retries_scheduled + self.timers_pending
+        self.parked_events
+            + self.events_in_flight
+            + self.retries_scheduled
+            + self.timers_pending
+            + self.outcomes_uncommitted
     }
 }
 

@@ -72,6 +72,22 @@ fn filtered_events_count_to_the_threshold() {
 }
 
 #[test]
+fn outcomes_are_uncommitted_until_their_checkpoint_is_durable() {
+    let mut rig = Rig::new(policy());
+    let uncommitted = |rig: &Rig| rig.engine.figures(SUBSCRIPTION).outcomes_uncommitted;
+    rig.fetch(fetched(0, 1)).fetch(fetched(1, 2)).fetch(fetched(2, 3));
+    assert_eq!(uncommitted(&rig), 0);
+    rig.succeed(record(0)).at(1_100);
+    assert_eq!(uncommitted(&rig), 1, "it commits");
+    rig.succeed(record(1));
+    assert_eq!(uncommitted(&rig), 2, "one commits, one is staged");
+    rig.commit(1);
+    assert_eq!(uncommitted(&rig), 1);
+    rig.succeed(record(2)).commit(2);
+    assert_eq!(uncommitted(&rig), 0);
+}
+
+#[test]
 fn one_commits_while_the_next_fills() {
     let mut rig = Rig::new(policy());
     rig.fetch(fetched(0, 1)).succeed(record(0));

@@ -118,6 +118,7 @@ fn shown(api: &Api, view: &SubscriptionView) -> Value {
         "events_in_flight": figures.events_in_flight,
         "retries_scheduled": figures.retries_scheduled,
         "timers_pending": figures.timers_pending,
+        "outcomes_uncommitted": figures.outcomes_uncommitted,
         "breaker": circuit_name(figures.circuit),
     })
 }

@@ -169,13 +169,7 @@ impl Scene {
         let left = || -> Result<u64> {
             let mut left = 0;
             for client in &clients {
-                let under_way = |it: &Subscription| {
-                    it.parked_events
-                        + it.events_in_flight
-                        + it.retries_scheduled
-                        + it.timers_pending
-                };
-                left += client.subscriptions()?.iter().map(under_way).sum::<u64>();
+                left += client.subscriptions()?.iter().map(Subscription::pending).sum::<u64>();
             }
             Ok(left)
         };
@@ -258,6 +252,7 @@ partitions = {PARTITIONS}
 [[subscription]]
 name = "{name}"
 topics = [{sources}]
+breaker.enabled = false
 envelope = "json"
 
 [subscription.fields]
