@@ -32,6 +32,8 @@ if [[ ! -d $(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown ]]; then
             missing+=("$package")
     done
 fi
+# Outside parties of the examples are played by a script.
+need python3 python3
 # OpenSSL, which the Kafka client needs, is configured by perl and some of its modules.
 perl -MIPC::Cmd -MFindBin -e 1 2>/dev/null || missing+=(perl)
 # Apache Kafka comes as jars.

@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod client;
 pub mod collector;
 pub mod component;
+pub mod example;
 pub mod home;
 pub mod kafka;
 pub mod process;

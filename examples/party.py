@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Plays whoever the example systems call by HTTP: a mail sender, a payment provider.
+
+    examples/party.py [--port 8090] [--rules RULES.json] [--fail N]
+
+Every POST with a JSON body is answered with 200 and {}, unless a rule says otherwise. RULES.json is
+a list, the first that fits wins:
+
+    {"path": "/payments", "when": {"/method": "stolen-card"}, "status": 402, "answer": {…}}
+
+`when` names fields of the body by JSON pointer and the values they must have; without it every body
+fits. With --fail N the first N attempts at every request (told apart by Idempotency-Key, else by
+path and body) are answered with 503, as a party does that has a bad day. A repeated Idempotency-Key
+gets the answer it got before, and is taken once.
+
+GET /calls lists what was taken, in order: path, key, body, status. --port 0 takes any port. The
+first line it prints is its address. It ends by Ctrl-C.
+"""
+
+import argparse
+import http.server
+import json
+import pathlib
+import threading
+
+
+def field(body, pointer):
+    for name in pointer.split("/")[1:]:
+        if not isinstance(body, dict):
+            return None
+        body = body.get(name)
+    return body
+
+
+class Party:
+    def __init__(self, rules, failures):
+        self.rules, self.failures = rules, failures
+        self.attempts, self.answers, self.calls = {}, {}, []
+        self.lock = threading.Lock()
+
+    def take(self, path, key, body):
+        """Status and answer of one request."""
+        with self.lock:
+            identity = key or path + json.dumps(body, sort_keys=True)
+            self.attempts[identity] = self.attempts.get(identity, 0) + 1
+            if self.attempts[identity] <= self.failures:
+                return 503, {"error": "a bad day"}
+            if key in self.answers:
+                return self.answers[key]
+            status, answer = self.rule(path, body)
+            if key:
+                self.answers[key] = status, answer
+            self.calls.append({"path": path, "key": key, "body": body, "status": status})
+            return status, answer
+
+    def rule(self, path, body):
+        for rule in self.rules:
+            when = rule.get("when", {}).items()
+            if rule["path"] == path and all(field(body, at) == value for at, value in when):
+                return rule.get("status", 200), rule.get("answer", {})
+        return 200, {}
+
+
+def handler(party):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            text = self.rfile.read(int(self.headers.get("content-length", 0)))
+            try:
+                body = json.loads(text or "null")
+            except ValueError:
+                return self.tell(400, {"error": "the body is no JSON"})
+            self.tell(*party.take(self.path, self.headers.get("idempotency-key"), body))
+
+        def do_GET(self):
+            if self.path != "/calls":
+                return self.tell(404, {"error": "only /calls can be read"})
+            with party.lock:
+                self.tell(200, party.calls)
+
+        def tell(self, status, answer):
+            text = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_):
+            pass
+
+    return Handler
+
+
+def main():
+    words = argparse.ArgumentParser(description="Plays whoever the example systems call by HTTP.")
+    words.add_argument("--port", type=int, default=8090)
+    words.add_argument("--rules", type=pathlib.Path)
+    words.add_argument("--fail", type=int, default=0, metavar="N")
+    args = words.parse_args()
+    rules = json.loads(args.rules.read_text()) if args.rules else []
+    party = Party(rules, args.fail)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", args.port), handler(party))
+    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,419 @@
+//! Plays an example system of `examples/` as it is: its configuration, manifests and recorded
+//! input on a real host, with the outside parties it calls; and holds what comes out beside what
+//! `expected/` says, which a script that knows no host made of the input alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Map, Value, json};
+
+use super::client::{Client, Stored, Subscription};
+use super::component::{binary, guest, root};
+use super::home::{Home, Process};
+use super::kafka::witness::Ground;
+use super::wait;
+
+/// What is waited for comes within this time, or not at all.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// Events a second that each subscription handles until its host is killed: so few that it is not
+/// done by then.
+const HURRIED: &str = "20";
+/// Entries of state on a page.
+const PAGE: usize = 500;
+
+/// An example system.
+#[derive(Debug)]
+pub struct Example {
+    folder: PathBuf,
+}
+
+/// An outside party that an example calls: `examples/party.py`. Killed when dropped.
+#[derive(Debug)]
+pub struct Party {
+    child: Child,
+    address: String,
+}
+
+/// Where an example runs.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// On the host's own store.
+    Embedded,
+    /// On Kafka.
+    Kafka(Arc<Ground>),
+}
+
+/// What each partition of a topic holds, by offset.
+type Records = Vec<Vec<Stored>>;
+
+impl Example {
+    /// The one in that folder of `examples/`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn of(name: &str) -> Result<Self> {
+        let folder = root().join("examples").join(name);
+        ensure!(folder.join("gristmill.toml").is_file(), "{} has no host", folder.display());
+        Ok(Self { folder })
+    }
+
+    /// A host's folder with all of the example but its handlers' sources, and the components they
+    /// were built to. `more` is added to its configuration.
+    ///
+    /// # Errors
+    ///
+    /// When something is missing.
+    pub fn home(&self, place: &Place, more: &str) -> Result<Home> {
+        let home = self.bare(place, more)?;
+        self.put_manifests(&home, str::to_owned)?;
+        Ok(home)
+    }
+
+    /// The same without its plugins' manifests.
+    fn bare(&self, place: &Place, more: &str) -> Result<Home> {
+        let config = fs::read_to_string(self.folder.join("gristmill.toml"))?;
+        let config = config.replace("\".gristmill\"", "\"data\"");
+        let home = Home::new(&binary("debug"), &format!("{config}\n{}{more}", place.config()))?;
+        copy(&self.folder, home.path())?;
+        for (name, _) in self.manifests()? {
+            home.put(&format!("{name}.wasm"), &guest(&name)?)?;
+        }
+        Ok(home)
+    }
+
+    /// The manifests by the names of their plugins.
+    fn manifests(&self) -> Result<BTreeMap<String, String>> {
+        let mut manifests = BTreeMap::new();
+        for file in fs::read_dir(self.folder.join("plugins"))? {
+            let file = file?.path();
+            if file.extension().is_some_and(|it| it == "toml") {
+                let name = file.file_stem().context("a file")?.to_string_lossy().into_owned();
+                manifests.insert(name, fs::read_to_string(&file)?);
+            }
+        }
+        Ok(manifests)
+    }
+
+    /// Puts every manifest in place, as `changed` makes it of the example's.
+    fn put_manifests(&self, home: &Home, changed: impl Fn(&str) -> String) -> Result<()> {
+        for (name, manifest) in self.manifests()? {
+            home.put(&format!("{name}.toml"), changed(&manifest).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Publishes the recorded input: the files of `events/`, `NUMBER-TOPIC.jsonl`, in their order,
+    /// each line as `gristmill produce` would.
+    ///
+    /// # Errors
+    ///
+    /// When a line is refused.
+    pub fn publish(&self, client: &Client) -> Result<()> {
+        let mut files: Vec<PathBuf> = Vec::new();
+        for file in fs::read_dir(self.folder.join("events"))? {
+            files.push(file?.path());
+        }
+        files.retain(|it| it.extension().is_some_and(|it| it == "jsonl"));
+        files.sort();
+        for file in files {
+            let stem = file.file_stem().context("a file")?.to_string_lossy().into_owned();
+            let (_, topic) = stem.split_once('-').context("a number and a topic")?;
+            for line in fs::read_to_string(&file)?.lines() {
+                let line: Value = serde_json::from_str(line)?;
+                client.send(&format!("/topics/{topic}"), &line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What `expected/` says of `name`; nothing where it says nothing.
+    fn expected(&self, name: &str) -> Result<Map<String, Value>> {
+        let path = self.folder.join("expected").join(name);
+        let Ok(text) = fs::read_to_string(&path) else { return Ok(Map::new()) };
+        serde_json::from_str(&text).with_context(|| format!("read {}", path.display()))
+    }
+
+    /// The example's outside party, which fails the first `failures` attempts at every request.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub fn party(&self, failures: u32) -> Result<Party> {
+        let rules = self.folder.join("party.json");
+        let mut command = Command::new("python3");
+        command.arg(root().join("examples/party.py")).args(["--port", "0", "--fail"]);
+        command.arg(failures.to_string());
+        if rules.is_file() {
+            command.arg("--rules").arg(rules);
+        }
+        let mut child = command.stdout(Stdio::piped()).spawn().context("start python3")?;
+        let mut address = String::new();
+        let told = child.stdout.take().context("a pipe")?;
+        BufReader::new(told).read_line(&mut address)?;
+        Ok(Party { child, address: address.trim().to_owned() })
+    }
+
+    /// Holds all that `expected/` names beside what is there.
+    ///
+    /// # Errors
+    ///
+    /// The first that differs.
+    pub fn check(&self, client: &Client, place: &Place) -> Result<()> {
+        for (topic, wanted) in self.expected("topics.json")? {
+            let found = told(&place.read(client, &topic)?);
+            ensure!(found == wanted, "topic {topic} has {found:#}, and not {wanted:#}");
+        }
+        for (subscription, wanted) in self.expected("state.json")? {
+            let found = state(client, &subscription)?;
+            ensure!(found == wanted, "{subscription} keeps {found:#}, and not {wanted:#}");
+        }
+        for (subscription, wanted) in self.expected("dead-letters.json")? {
+            let found = letters(client, &subscription)?;
+            ensure!(found == wanted, "{subscription} gave up on {found:#}, and not {wanted:#}");
+        }
+        Ok(())
+    }
+
+    /// Plays the whole: publishes the input, kills the host with -9 while it is at work, starts it
+    /// again, and waits until everything is as expected; publishes it all once more, as a producer
+    /// that lost every answer would, and sees that nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// What is not as expected.
+    pub fn play(&self, place: &Place, more: &str, variables: &[(&str, String)]) -> Result<()> {
+        let home = self.bare(place, more)?;
+        self.put_manifests(&home, slowed)?;
+        let mut host = home.start(variables)?;
+        let client = host.must_be_ready()?;
+        let subscriptions = client.subscriptions()?;
+        for subscription in &subscriptions {
+            operate(&client, subscription, "pause")?;
+        }
+        self.publish(&client)?;
+        for subscription in &subscriptions {
+            operate(&client, subscription, "resume")?;
+        }
+        let own = || self.put_manifests(&home, str::to_owned);
+        let (host, client) = killed_at_work((&home, variables), (host, &client), own)?;
+        self.await_expected(&client, &host, place)?;
+        let before = self.counts(&client, place)?;
+        self.publish(&client)?;
+        settle(&client, &host)?;
+        self.check(&client, place)?;
+        let after = self.counts(&client, place)?;
+        ensure!(before == after, "events that came again changed {before:?} to {after:?}");
+        host.stop()
+    }
+
+    /// Waits until all is as expected and nothing is left to do.
+    ///
+    /// # Errors
+    ///
+    /// What differs in the end.
+    pub fn await_expected(&self, client: &Client, host: &Process, place: &Place) -> Result<()> {
+        let seen = wait::until(PATIENCE, || Ok(self.check(client, place).is_ok().then_some(())))?;
+        if seen.is_none() {
+            self.check(client, place).with_context(|| host.tail())?;
+        }
+        settle(client, host)?;
+        self.check(client, place)
+    }
+
+    /// Records of each topic that is expected to have any.
+    fn counts(&self, client: &Client, place: &Place) -> Result<BTreeMap<String, usize>> {
+        let topics = self.expected("topics.json")?.into_iter().map(|(topic, _)| topic);
+        topics
+            .map(|topic| {
+                let count = place.read(client, &topic)?.iter().map(Vec::len).sum();
+                Ok((topic, count))
+            })
+            .collect()
+    }
+}
+
+impl Place {
+    /// What has to be added to a configuration.
+    fn config(&self) -> String {
+        match self {
+            Self::Embedded => String::new(),
+            Self::Kafka(ground) => format!(
+                "[broker]\nkind = \"kafka\"\nbrokers = [\"{}\"]\nsession_timeout = \"6s\"\n",
+                ground.cluster().bootstrap()
+            ),
+        }
+    }
+
+    /// All records of a topic.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn read(&self, client: &Client, topic: &str) -> Result<Records> {
+        match self {
+            Self::Embedded => client.topic(topic),
+            Self::Kafka(ground) => ground.read(&[topic])?.remove(topic).context("it was not read"),
+        }
+    }
+}
+
+impl Party {
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What it took: path, key, body and status of each request.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub fn calls(&self) -> Result<Vec<Value>> {
+        let text = ureq::get(format!("{}/calls", self.address)).call()?;
+        Ok(serde_json::from_str(&text.into_body().read_to_string()?)?)
+    }
+}
+
+impl Drop for Party {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Waits until a host has nothing left to do.
+///
+/// # Errors
+///
+/// When it does not come to rest.
+pub fn settle(client: &Client, host: &Process) -> Result<()> {
+    let settled = wait::until(PATIENCE, || {
+        let open: u64 = client.subscriptions()?.iter().map(Subscription::unsettled).sum();
+        Ok((open == 0).then_some(()))
+    })?;
+    settled.with_context(|| format!("no rest: {:?}\n{}", client.subscriptions(), host.tail()))
+}
+
+/// Kills a host as soon as it has finished an event, and starts it again; the new one must have
+/// found something to finish.
+fn killed_at_work(
+    (home, variables): (&Home, &[(&str, String)]),
+    (mut host, client): (Process, &Client),
+    unhurried: impl FnOnce() -> Result<()>,
+) -> Result<(Process, Client)> {
+    let begun = wait::until(PATIENCE, || Ok((completed(client)? > 0).then_some(())))?;
+    begun.with_context(|| format!("nothing is handled:\n{}", host.tail()))?;
+    host.kill()?;
+    unhurried()?;
+    let mut host = home.start(variables)?;
+    let client = host.must_be_ready()?;
+    let resumed = wait::until(PATIENCE, || Ok((completed(&client)? > 0).then_some(())))?;
+    resumed.context("the host had finished everything before it was killed")?;
+    Ok((host, client))
+}
+
+/// A manifest whose subscriptions handle few events a second.
+fn slowed(manifest: &str) -> String {
+    const BEGIN: &str = "[[subscription]]";
+    const LIMITS: &str = "[subscription.limits]";
+    let mut sections = manifest.split(BEGIN);
+    let mut slowed = sections.next().unwrap_or_default().to_owned();
+    for section in sections {
+        slowed.push_str(BEGIN);
+        if let Some((before, after)) = section.split_once(LIMITS) {
+            slowed.extend([before, LIMITS, "\nevents_per_second = ", HURRIED, after]);
+        } else {
+            slowed.extend(["\nlimits.events_per_second = ", HURRIED, section]);
+        }
+    }
+    slowed
+}
+
+/// Events that a host has finished since it started.
+fn completed(client: &Client) -> Result<u64> {
+    let text = client.get("/metrics")?;
+    let lines = text.lines().filter(|it| it.starts_with("gristmill_events_completed_total{"));
+    Ok(lines.filter_map(|it| it.rsplit(' ').next()?.parse::<u64>().ok()).sum())
+}
+
+fn operate(client: &Client, subscription: &Subscription, verb: &str) -> Result<()> {
+    client.post(&format!("/api/v1/subscriptions/{}/{verb}", subscription.name))
+}
+
+/// What a topic tells: by key the types and data of its events, in their order.
+fn told(records: &Records) -> Value {
+    let mut by_key = Map::new();
+    for record in records.iter().flatten() {
+        let key = record.key.clone().unwrap_or_default();
+        let event = json!({ "type": record.header("ce_type"), "data": record.payload });
+        let events = by_key.entry(key).or_insert_with(|| json!([]));
+        if let Value::Array(events) = events {
+            events.push(event);
+        }
+    }
+    by_key.into()
+}
+
+/// All state of a subscription: values by name by key.
+fn state(client: &Client, subscription: &str) -> Result<Value> {
+    let mut state: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    let mut after = String::new();
+    loop {
+        let page = client.json(&format!("/state/{subscription}?limit={PAGE}{after}"))?;
+        for entry in page["entries"].as_array().context("entries")? {
+            let key = entry["key"].as_str().context("a key")?;
+            if state.contains_key(key) {
+                continue;
+            }
+            let values = client.json(&format!("/state/{subscription}/{key}"))?;
+            let values = values["values"].as_array().context("values")?.iter().map(|it| {
+                (it["name"].as_str().unwrap_or_default().to_owned(), it["value"].clone())
+            });
+            state.insert(key.to_owned(), values.collect());
+        }
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return Ok(json!(state)),
+        }
+    }
+}
+
+/// The events a subscription gave up on: id, code and class of each, by id.
+fn letters(client: &Client, subscription: &str) -> Result<Value> {
+    let listed = client.json(&format!("/api/v1/dlq/{subscription}/events"))?;
+    let letters = listed["events"].as_array().context("dead letters")?.iter().map(|letter| {
+        let failure = &letter["failure"];
+        json!({ "id": failure["event_id"], "code": failure["code"], "class": failure["class"] })
+    });
+    let mut letters: Vec<Value> = letters.collect();
+    letters.sort_by_key(|it| it["id"].to_string());
+    Ok(letters.into())
+}
+
+/// Copies the files and folders of an example that its host reads.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    const OTHERS: [&str; 5] = ["handlers", "plugins", "events", "expected", "gristmill.toml"];
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if OTHERS.iter().any(|other| *other == name) || name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        let target = to.join(&name);
+        if entry.file_type()?.is_dir() {
+            fs::create_dir_all(&target)?;
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
