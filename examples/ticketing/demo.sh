@@ -7,11 +7,16 @@ example=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 guests=${GUESTS:?folder of the built guests}
 scene=$(mktemp -d)
 host=
+party=
 
 finish() {
     if [[ -n $host ]]; then
         kill "$host" 2>/dev/null || true
         wait "$host" 2>/dev/null || true
+    fi
+    if [[ -n $party ]]; then
+        kill "$party" 2>/dev/null || true
+        wait "$party" 2>/dev/null || true
     fi
     rm -rf "$scene"
 }
@@ -86,12 +91,19 @@ reservation() { # reservation ID SEAT CUSTOMER SECONDS-TO-LIVE EVENT-ID
 
 cp "$example/gristmill.toml" "$scene/"
 cp -r "$example/plugins" "$scene/plugins"
-for plugin in ordering carts catalog expiry; do
+for plugin in ordering carts catalog expiry order-saga order-steps; do
     cp "$guests/$plugin.wasm" "$scene/plugins/"
 done
 export GRISTMILL_LISTEN=127.0.0.1:0
 
-act 'A host starts with four plugins; topics and state live in its own store'
+# A payment provider, which declines stolen cards.
+"$example/../party.py" --port 0 --rules "$example/party.json" >"$scene/party" &
+party=$!
+await 'the payment provider' test -s "$scene/party"
+TICKETING_PROVIDER=$(<"$scene/party")
+export TICKETING_PROVIDER
+
+act 'A host starts with six plugins; topics and state live in its own store'
 start
 GRISTMILL_URL=$(address)
 export GRISTMILL_URL
@@ -114,6 +126,18 @@ act 'Seat s2 is reserved for two seconds and never paid: its timer fires, once'
 publish reservation-created s2 "$(reservation r2 s2 grace 2 e3)"
 await 'the expiry' has reservation-expired expired-r2
 show gristmill consume reservation-expired
+
+act 'Two orders, each a saga over four participants; the second is paid with a stolen card'
+order() { # order ID SEAT METHOD
+    printf '{"eventId":"e-%s","orderId":"%s","customerId":"ada","seatId":"%s",' "$1" "$1" "$2"
+    printf '"amount":80,"method":"%s"}' "$3"
+}
+publish order-requested o1 "$(order o1 s7 card)"
+publish order-requested o2 "$(order o2 s8 stolen-card)"
+await 'the first order' has order-outcomes order.confirmed
+await 'the second order' has order-outcomes order.cancelled
+say 'what was done for the second one was undone, last first:'
+show gristmill saga show order-saga o2
 
 act 'The recorded input is published, the host killed with -9 at once and started again'
 replay payment-succeeded

@@ -23,6 +23,7 @@ mod produce;
 mod records;
 mod remote;
 mod run;
+mod saga;
 mod send;
 mod subscriptions;
 mod table;
@@ -84,6 +85,8 @@ enum Command {
     Consume(consume::Args),
     /// Shows what an event caused, and what caused it, in all topics
     Trace(trace::Args),
+    /// Shows sagas, and has one go on or be undone
+    Saga(saga::Args),
     /// Shows dead letters and drives them again
     Dlq(dlq::Args),
     /// Makes tokens for the HTTP surface of a host
@@ -111,6 +114,7 @@ fn main() -> ExitCode {
         Command::Send(args) => send::run(&args, &output),
         Command::Consume(args) => consume::run(&args, &output),
         Command::Trace(args) => trace::run(&args, &output),
+        Command::Saga(args) => saga::run(&args, &output),
         Command::Dlq(args) => dlq::run(args, &output),
         Command::Token(command) => token::run(&command, &output),
         Command::Completions(args) => Ok(completions::run(&args, &output)),

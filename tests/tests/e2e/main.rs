@@ -18,6 +18,7 @@ mod outgoing;
 mod pipeline;
 mod reload;
 mod repartition;
+mod sagas;
 mod schemas;
 mod streams;
 mod ticketing;

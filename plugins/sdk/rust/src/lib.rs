@@ -36,6 +36,7 @@ mod host;
 #[cfg(feature = "http")]
 mod http;
 pub mod log;
+pub mod saga;
 mod state;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
