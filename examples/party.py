@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plays whoever the example systems call by HTTP: a mail sender, a payment provider.
 
-    examples/party.py [--port 8090] [--rules RULES.json] [--fail N]
+    examples/party.py [--port 8090] [--rules RULES.json] [--fail N [--one-in K]]
 
 Every POST with a JSON body is answered with 200 and {}, unless a rule says otherwise. RULES.json is
 a list, the first that fits wins:
@@ -9,8 +9,9 @@ a list, the first that fits wins:
     {"path": "/payments", "when": {"/method": "stolen-card"}, "status": 402, "answer": {…}}
 
 `when` names fields of the body by JSON pointer and the values they must have; without it every body
-fits. With --fail N the first N attempts at every request (told apart by Idempotency-Key, else by
-path and body) are answered with 503, as a party does that has a bad day. A repeated Idempotency-Key
+fits. With --fail N the first N attempts at a request (told apart by Idempotency-Key, else by path
+and body) are answered with 503, as a party does that has a bad day; with --one-in K only at every
+K-th request: a party that fails half of the time opens its caller's breaker. A repeated Idempotency-Key
 gets the answer it got before, and is taken once.
 
 GET /calls lists what was taken, in order: path, key, body, status. --port 0 takes any port. The
@@ -33,8 +34,9 @@ def field(body, pointer):
 
 
 class Party:
-    def __init__(self, rules, failures):
-        self.rules, self.failures = rules, failures
+    def __init__(self, rules, failures, one_in):
+        self.rules, self.failures, self.one_in = rules, failures, one_in
+        # Attempts at each request that are still to fail.
         self.attempts, self.answers, self.calls = {}, {}, []
         self.lock = threading.Lock()
 
@@ -42,8 +44,10 @@ class Party:
         """Status and answer of one request."""
         with self.lock:
             identity = key or path + json.dumps(body, sort_keys=True)
-            self.attempts[identity] = self.attempts.get(identity, 0) + 1
-            if self.attempts[identity] <= self.failures:
+            fails = len(self.attempts) % self.one_in == 0
+            left = self.attempts.get(identity, self.failures if fails else 0)
+            self.attempts[identity] = max(left - 1, 0)
+            if left > 0:
                 return 503, {"error": "a bad day"}
             if key in self.answers:
                 return self.answers[key]
@@ -98,9 +102,10 @@ def main():
     words.add_argument("--port", type=int, default=8090)
     words.add_argument("--rules", type=pathlib.Path)
     words.add_argument("--fail", type=int, default=0, metavar="N")
+    words.add_argument("--one-in", type=int, default=1, metavar="K")
     args = words.parse_args()
     rules = json.loads(args.rules.read_text()) if args.rules else []
-    party = Party(rules, args.fail)
+    party = Party(rules, args.fail, max(args.one_in, 1))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", args.port), handler(party))
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     try:

@@ -140,7 +140,8 @@ impl Example {
         serde_json::from_str(&text).with_context(|| format!("read {}", path.display()))
     }
 
-    /// The example's outside party, which fails the first `failures` attempts at every request.
+    /// The example's outside party, which fails the first `failures` attempts at every fourth
+    /// request: so few that no breaker opens.
     ///
     /// # Errors
     ///
@@ -149,7 +150,7 @@ impl Example {
         let rules = self.folder.join("party.json");
         let mut command = Command::new("python3");
         command.arg(root().join("examples/party.py")).args(["--port", "0", "--fail"]);
-        command.arg(failures.to_string());
+        command.arg(failures.to_string()).args(["--one-in", "4"]);
         if rules.is_file() {
             command.arg("--rules").arg(rules);
         }
