@@ -11,8 +11,8 @@ a list, the first that fits wins:
 `when` names fields of the body by JSON pointer and the values they must have; without it every body
 fits. With --fail N the first N attempts at a request (told apart by Idempotency-Key, else by path
 and body) are answered with 503, as a party does that has a bad day; with --one-in K only at every
-K-th request: a party that fails half of the time opens its caller's breaker. A repeated Idempotency-Key
-gets the answer it got before, and is taken once.
+K-th request: a party that fails half of the time opens its caller's breaker. A repeated
+Idempotency-Key gets the answer it got before, and is taken once.
 
 GET /calls lists what was taken, in order: path, key, body, status. --port 0 takes any port. The
 first line it prints is its address. It ends by Ctrl-C.

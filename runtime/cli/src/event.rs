@@ -57,6 +57,16 @@ impl Event {
         json::pointed(self.members.payload.as_deref()?, pointer)
     }
 
+    /// The payload as JSON text, where it is JSON.
+    pub(crate) fn payload_json(&self) -> Option<&str> {
+        self.members.payload.as_deref().map(RawValue::get)
+    }
+
+    /// The payload in base64, where the host shows it so.
+    pub(crate) fn payload_base64(&self) -> Option<&str> {
+        self.members.payload_base64.as_deref()
+    }
+
     pub(crate) const fn partition(&self) -> u32 {
         self.members.partition
     }

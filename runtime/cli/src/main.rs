@@ -2,6 +2,7 @@
 //! commands has a module with its arguments and its `run`.
 
 mod answer;
+mod audit;
 mod check;
 mod complaints;
 mod completions;
@@ -15,6 +16,7 @@ mod groups;
 mod health;
 mod init;
 mod json;
+mod look;
 mod output;
 mod plugin;
 mod plugins;
@@ -87,6 +89,8 @@ enum Command {
     Trace(trace::Args),
     /// Shows sagas, and has one go on or be undone
     Saga(saga::Args),
+    /// Exports the trail of the plugin audit, and verifies it
+    Audit(audit::Args),
     /// Shows dead letters and drives them again
     Dlq(dlq::Args),
     /// Makes tokens for the HTTP surface of a host
@@ -115,6 +119,7 @@ fn main() -> ExitCode {
         Command::Consume(args) => consume::run(&args, &output),
         Command::Trace(args) => trace::run(&args, &output),
         Command::Saga(args) => saga::run(&args, &output),
+        Command::Audit(args) => audit::run(&args, &output),
         Command::Dlq(args) => dlq::run(args, &output),
         Command::Token(command) => token::run(&command, &output),
         Command::Completions(args) => Ok(completions::run(&args, &output)),

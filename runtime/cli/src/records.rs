@@ -22,9 +22,20 @@ impl Page {
         limit: u32,
         place: (&str, String),
     ) -> Result<Self, Problem> {
+        Self::ask_for(client, (topic, partition), limit, (place, false))
+    }
+
+    /// The same, with payloads byte for byte where `is_exact`.
+    pub(crate) fn ask_for(
+        client: &Client,
+        (topic, partition): (&str, u64),
+        limit: u32,
+        (place, is_exact): ((&str, String), bool),
+    ) -> Result<Self, Problem> {
         let mut request = Request::to(format!("/api/v1/topics/{}/records", segment(topic)));
         request.query =
             vec![("partition", partition.to_string()), ("limit", limit.to_string()), place];
+        request.query.extend(is_exact.then(|| ("payload", "base64".to_owned())));
         client.get_as(request)
     }
 

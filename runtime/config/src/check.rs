@@ -141,7 +141,7 @@ impl<'a> Check<'a> {
 
     /// A key's events of all topics share one lane only when they share a partition number.
     fn partitions(&mut self, manifest: &Manifest, subscription: &SubscriptionConfig) {
-        if !subscription.stateful() || subscription.repartition.is_some() {
+        if !subscription.keys_must_meet() {
             return;
         }
         let declared = self.host.topics.declared.iter();

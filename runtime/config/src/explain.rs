@@ -91,7 +91,11 @@ const STAGES: [Described; 16] = [
     ),
     ("log", "what the host, and handlers through it, say", &[]),
     ("trace", "a span for every attempt, emission and outgoing request", &[]),
-    ("order", "which events wait for which", &["order", "concurrency", "events_per_second"]),
+    (
+        "order",
+        "which events wait for which",
+        &["order", "state_of", "concurrency", "events_per_second"],
+    ),
     ("breaker", "whether anything is attempted now", &["breaker"]),
     ("handle", "an attempt in the plugin's sandbox", &["grants", "limits", "strategy"]),
     ("retry", "what follows a failed attempt", &["retry"]),

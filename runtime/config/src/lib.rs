@@ -60,7 +60,8 @@ pub use schema::{host_schema, manifest_schema};
 pub use schemas::{Compatibility, RegistryConfig, SchemaConfig, SchemaSource, Schemas};
 pub use selector::{TopicExpression, TopicSelector};
 pub use subscription::{
-    Clock, DeadLetter, Envelope, Fields, Filter, Format, Grants, Limits, Start, SubscriptionConfig,
+    Clock, DeadLetter, Envelope, Fields, Filter, Format, Grants, Limits, Start, StateOf,
+    SubscriptionConfig,
 };
 pub use telemetry::{LogFormat, Otlp, Telemetry};
 pub use tokens::{Role, TokenConfig};

@@ -33,6 +33,8 @@ pub struct SubscriptionConfig {
     /// Partitions of the topic that events are forwarded to before they are handled, by key, 1 to
     /// 10,000; `None` to handle them where they are.
     pub repartition: Option<u32>,
+    /// What state and timers belong to.
+    pub state_of: StateOf,
     /// Where events go that were given up on.
     pub dead_letter: DeadLetter,
     /// Topic that takes events while the breaker is open.
@@ -67,6 +69,12 @@ impl SubscriptionConfig {
     /// Whether its handlers keep state or timers.
     pub fn stateful(&self) -> bool {
         self.policy.stateful
+    }
+
+    /// Whether events of a key must meet in one partition number, whichever topic they are in:
+    /// where state or timers belong to keys, and events are handled where they are.
+    pub fn keys_must_meet(&self) -> bool {
+        self.stateful() && self.state_of == StateOf::Key && self.repartition.is_none()
     }
 
     /// The topics it names; expressions name none.
@@ -124,6 +132,15 @@ impl SubscriptionConfig {
     pub fn place(&self) -> Place {
         self.places.name
     }
+}
+
+/// What state and timers belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateOf {
+    /// The key of the event.
+    Key,
+    /// The partition it is in, as a whole.
+    Partition,
 }
 
 /// How events are wrapped.

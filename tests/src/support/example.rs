@@ -242,7 +242,7 @@ impl Example {
 
 impl Place {
     /// What has to be added to a configuration.
-    fn config(&self) -> String {
+    pub fn config(&self) -> String {
         match self {
             Self::Embedded => String::new(),
             Self::Kafka(ground) => format!(

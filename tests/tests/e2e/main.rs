@@ -1,6 +1,7 @@
 //! End-to-end tests on real hosts: the binary that `make build` built and the guests that
 //! `make guests` did.
 
+mod audit;
 mod both;
 mod chaos;
 mod commands;

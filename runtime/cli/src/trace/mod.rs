@@ -2,15 +2,14 @@
 //! topics, as a tree. It takes part in no consumer group and changes nothing.
 
 mod found;
-mod look;
 mod tree;
 
 use serde_json::json;
 
 use self::found::Found;
-use self::look::Look;
 use self::tree::Branch;
 use crate::exit::Exit;
+use crate::look::Look;
 use crate::output::{Output, Style};
 use crate::problem::Problem;
 use crate::remote::Remote;
@@ -39,7 +38,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> anyhow::Result<Exit> {
     let client = args.remote.client()?;
     let look = Look::new(&client, &args.topics, &args.from)?;
     // What began a chain gives it its correlation id; only what came later must be asked for.
-    let begun = look.all(|found| found.id == args.event || found.correlation == args.event)?;
+    let begun = all(&look, |found| found.id == args.event || found.correlation == args.event)?;
     let Some(event) = begun.iter().find(|found| found.id == args.event) else {
         return Err(missing(args).into());
     };
@@ -47,7 +46,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> anyhow::Result<Exit> {
     let events = if is_first {
         begun
     } else {
-        look.all(|found| found.id == correlation || found.correlation == correlation)?
+        all(&look, |found| found.id == correlation || found.correlation == correlation)?
     };
     let branches = tree::grown(&events);
     output.json(&json!({
@@ -59,6 +58,16 @@ pub(crate) fn run(args: &Args, output: &Output) -> anyhow::Result<Exit> {
         output.line(line(branch, &args.event, output));
     }
     Ok(Exit::Done)
+}
+
+/// Everything that is wanted, topic by topic.
+fn all(look: &Look<'_>, is_wanted: impl Fn(&Found) -> bool) -> Result<Vec<Found>, Problem> {
+    let mut all = Vec::new();
+    look.each(|event| {
+        all.extend(Some(Found::of(&event)).filter(&is_wanted));
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 fn missing(args: &Args) -> Problem {

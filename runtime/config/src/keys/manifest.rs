@@ -83,6 +83,14 @@ static SUBSCRIPTION: Table = Table {
             "Which events wait for each other. `none` is refused with state or timers.",
         ),
         Key::new(
+            "state_of",
+            Kind::Choice { now: &["key", "partition"], later: &[] },
+            "\"key\"",
+            "What state and timers belong to: each key, or each partition of a topic as a whole, \
+             events without key among them. Its key is then `TOPIC/PARTITION`. `partition` needs \
+             `order = \"partition\"`.",
+        ),
+        Key::new(
             "concurrency",
             Kind::Count { min: 1, max: 4_096 },
             "64",

@@ -8,7 +8,8 @@ use gristmill_engine::{
 };
 
 use super::{
-    Clock, DeadLetter, Envelope, Filter, Grants, Limits, Places, Start, SubscriptionConfig, rules,
+    Clock, DeadLetter, Envelope, Filter, Grants, Limits, Places, Start, StateOf,
+    SubscriptionConfig, rules,
 };
 use crate::{
     Ceilings, Secret, TopicNames, TopicSelector, access, encryption, envelope,
@@ -47,6 +48,11 @@ pub(crate) fn subscription(
             _ => disagree("start"),
         },
         repartition: table.number_if_any("repartition").and_then(|it| u32::try_from(it).ok()),
+        state_of: match table.text("state_of") {
+            "key" => StateOf::Key,
+            "partition" => StateOf::Partition,
+            _ => disagree("state_of"),
+        },
         dead_letter,
         fallback: fallback(table, &ceilings.names),
         barred: access::barred(&ceilings.access, plugin),

@@ -13,10 +13,11 @@ use crate::{
 };
 
 /// Keys that say nothing of a handler which runs within the event that causes its own.
-const WITHOUT_MEANING: [&str; 13] = [
+const WITHOUT_MEANING: [&str; 14] = [
     "start",
     "repartition",
     "order",
+    "state_of",
     "concurrency",
     "events_per_second",
     "window_events",

@@ -3,7 +3,7 @@
 
 use gristmill_engine::Order;
 
-use super::{Clock, DeadLetter, SubscriptionConfig, build::CLASSES, local};
+use super::{Clock, DeadLetter, StateOf, SubscriptionConfig, build::CLASSES, local};
 use crate::{
     Ceilings, Glob, Guarantee, HttpOrigin, Place,
     problem::code,
@@ -27,6 +27,7 @@ pub(super) fn check(
     check_http(table.table("grants"), ceilings, report);
     check_grants(table.table("grants"), subscription, ceilings, report);
     check_order(table, subscription, report);
+    check_state_of(table, subscription, report);
     check_repartition(table, subscription, report);
     check_dead_letter(table, subscription, report);
     check_dead_letter_names(table, subscription, report);
@@ -146,6 +147,24 @@ fn check_order(table: &Checked, subscription: &SubscriptionConfig, report: &mut 
         let reason = format!("{what} the events of a key in order, not `order = \"none\"`");
         let instead = Some("order = \"key\"".to_owned());
         report.error(table.place("order"), code::STATE_WITHOUT_ORDER, reason, instead);
+    }
+}
+
+/// What a partition keeps as a whole must be written by one event after the other, where they are.
+fn check_state_of(table: &Checked, subscription: &SubscriptionConfig, report: &mut Report<'_>) {
+    if subscription.state_of == StateOf::Key || !subscription.stateful() {
+        return;
+    }
+    let place = table.place("state_of");
+    if subscription.policy.order != Order::Partition {
+        let reason = "state of a partition needs its events in order: `order = \"partition\"`";
+        let instead = Some("order = \"partition\"".to_owned());
+        report.error(place, code::STATE_WITHOUT_ORDER, reason, instead);
+    }
+    if subscription.repartition.is_some() {
+        let reason = "`repartition` takes events out of the partitions whose state is kept";
+        let instead = Some("state_of = \"key\"".to_owned());
+        report.error(place, code::CONTRADICTION, reason, instead);
     }
 }
 

@@ -92,6 +92,14 @@ impl EventJson {
             payload: payload(stored),
         }
     }
+
+    /// The same with its payload byte for byte.
+    pub(super) fn exact(mut self, stored: &Stored) -> Self {
+        if let Some(bytes) = &stored.payload {
+            self.payload = Payload::Bytes(base64_encode(bytes));
+        }
+        self
+    }
 }
 
 fn shown(name: &str, value: &[u8]) -> HeaderJson {

@@ -169,12 +169,17 @@ pub(super) async fn records(
     Path(name): Path<String>,
     parameters: Parameters,
 ) -> Result<axum::Json<Page>, ApiError> {
-    let parameters = parameters.only(&["partition", "offset", "from", "limit"])?;
+    let parameters = parameters.only(&["partition", "offset", "from", "limit", "payload"])?;
     let topic = api.host.topic(&name, false).await?;
     let partition = PartitionId(parameters.partition(topic.partitions)?.unwrap_or(0));
     let offset = parameters.number("offset")?.map(Offset);
     let start = parameters.start()?.unwrap_or(Start::Earliest);
     let limit = parameters.limit(RECORDS, RECORDS_MAX)?;
+    let is_exact = match parameters.text("payload") {
+        None => false,
+        Some("base64") => true,
+        Some(other) => return Err(ApiError::parameter("payload", other, "base64")),
+    };
     let answer = api.blocking(move |host| {
         let broker = host.broker();
         let from = match offset {
@@ -188,7 +193,10 @@ pub(super) async fn records(
         // Where nothing is read, nothing is left below the end: what else takes offsets in a
         // cluster, such as the end of a transaction, is no event.
         let next = read.last().map_or(from.max(bounds.end), |last| last.offset.next());
-        let shown = |stored| EventJson::new(&topic.name, partition.0, stored);
+        let shown = |stored| {
+            let event = EventJson::new(&topic.name, partition.0, stored);
+            if is_exact { event.exact(stored) } else { event }
+        };
         Ok(Page {
             records: read.iter().map(shown).collect(),
             next_offset: next.0,

@@ -217,7 +217,7 @@ fn changelog(
     let subscription = &config.name;
     let name = changelog_name(&shared.config.name, subscription);
     // Where keys have partitions of their own, more of them hold nothing but progress.
-    let grows = !config.stateful() || config.repartition.is_some();
+    let grows = !config.keys_must_meet();
     let topic = kafka.changelog(&name, partitions, grows).map_err(broker::Error::from)?;
     if topic.partitions != partitions {
         let has = topic.partitions;
@@ -233,7 +233,7 @@ fn changelog(
 fn check_equal(file: &str, config: &SubscriptionConfig, sources: &[Source]) -> Result<(), Refused> {
     let mut given = sources.iter().filter(|source| source.role == Role::Given);
     let widest = given.clone().max_by_key(|source| source.partitions);
-    let Some(widest) = widest.filter(|_| config.stateful() && config.repartition.is_none()) else {
+    let Some(widest) = widest.filter(|_| config.keys_must_meet()) else {
         return Ok(());
     };
     let Some(other) = given.find(|source| source.partitions != widest.partitions) else {

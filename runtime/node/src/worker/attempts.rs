@@ -206,7 +206,7 @@ impl Worker {
     ) -> Outcome {
         let place = (invocation.subscription, invocation.partition);
         let slot = self.parts.get(&place).and_then(|part| part.slots.get(&invocation.event));
-        let key = slot.map(|slot| slot.content.key()).unwrap_or_default();
+        let key = slot.map(|slot| slot.content.owner()).unwrap_or_default();
         if let Some(reason) = self.refused_emission(place, invocation.event) {
             let failure = refused(reason);
             return self.fail(invocation, failure);
@@ -326,6 +326,7 @@ impl Worker {
                 shared: Arc::clone(&self.shared),
                 binding: Arc::clone(&bound.binding),
                 scope: Scope { subscription: place.0, partition: place.1 },
+                owner: slot.content.owner(),
                 key: slot.content.key(),
                 overlay: Arc::clone(&part.overlay),
                 event_time: slot.content.event_time(),
@@ -385,7 +386,8 @@ impl Worker {
                         let topic = self.shared.broker.topic_by_id(topic);
                         let topic = topic.map(|topic| topic.name);
                         let topic = topic.ok_or_else(|| lost("its topic was deleted"))?;
-                        Content::Record(Arc::new(Held::new(&topic, position, stored)))
+                        let held = Held::new(&topic, position, stored);
+                        Content::Record(Arc::new(held.of(part.binding.config.state_of)))
                     }
                 };
                 (content, record.error)

@@ -153,7 +153,7 @@ impl Worker {
         if let Some(meter) = self.meters.get(&subscription) {
             meter.consumed(&source.name);
         }
-        let held = Held::new(&source.name, position, stored);
+        let held = Held::new(&source.name, position, stored).of(binding.config.state_of);
         let is_forwarded = source.role == Role::Given && binding.forwards_to().is_some();
         let mut look = if is_forwarded { forward() } else { look(binding, &self.shared, &held) };
         if is_forwarded || binding.fallback.is_some() {
@@ -173,7 +173,7 @@ impl Worker {
             subscription,
             generation,
             position,
-            key: held.stored.key.as_ref().map(|key| self.shared.hasher.key(key)),
+            key: held.owner().map(|key| self.shared.hasher.key(key)),
             size,
             id,
             mark,

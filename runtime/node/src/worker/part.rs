@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use gristmill_config::StateOf;
 use gristmill_engine::{
     Assignment, Bytes as Size, Cursor, EventRef, Generation, Instant, Offset, PartitionId,
     Position, TopicId, Version,
@@ -80,6 +81,8 @@ pub(super) struct Held {
     pub(super) stored: Stored,
     /// Headers as they were read, where those say where it first came from: for parking it.
     wrapped: Option<Arc<[Header]>>,
+    /// What state and timers belong to, where that is not the key.
+    owner: Option<Bytes>,
 }
 
 impl Part {
@@ -121,7 +124,16 @@ impl Slot {
 }
 
 impl Content {
-    /// The lane's key; empty for an event without one.
+    /// What state and timers belong to: the event's key, or its partition; empty for an event that
+    /// has neither.
+    pub(super) fn owner(&self) -> Bytes {
+        match self {
+            Self::Record(held) => held.owner().cloned().unwrap_or_default(),
+            Self::Timer(timer) => timer.key.clone(),
+        }
+    }
+
+    /// The event's own key, which emissions inherit; empty for an event without one.
     pub(super) fn key(&self) -> Bytes {
         match self {
             Self::Record(held) => held.stored.key.clone().unwrap_or_default(),
@@ -166,7 +178,23 @@ impl Held {
             offset: read_at.offset.0,
             timer: None,
         });
-        Self { read_at, origin, stored, wrapped }
+        Self { read_at, origin, stored, wrapped, owner: None }
+    }
+
+    /// The same, owned by its partition where state is kept so.
+    pub(super) fn of(mut self, state_of: StateOf) -> Self {
+        // A redriven timer is in the lane that its key names, as it was at first.
+        if state_of == StateOf::Partition && self.origin.timer.is_none() {
+            let OriginBuf { topic, partition, .. } = &self.origin;
+            self.owner = Some(format!("{topic}/{partition}").into());
+        }
+        self
+    }
+
+    /// What state and timers belong to; none for an event that has neither key nor such a
+    /// partition.
+    pub(super) fn owner(&self) -> Option<&Bytes> {
+        self.owner.as_ref().or(self.stored.key.as_ref())
     }
 
     /// An event of a local topic, caused by one of that place.
@@ -175,7 +203,7 @@ impl Held {
         let (partition, offset) = (PartitionId(origin.partition), Offset(origin.offset));
         // It is in no topic of the broker, and is never parked.
         let read_at = Position { topic: TopicId(0), partition, offset };
-        Self { read_at, origin, stored, wrapped: None }
+        Self { read_at, origin, stored, wrapped: None, owner: None }
     }
 
     /// The record as the envelope's reader sees it.

@@ -30,12 +30,14 @@ pub(crate) fn rehearsal(
     let topic = binding.sources.last().map_or(gristmill_engine::TopicId(0), |last| last.topic);
     let read_at = Position { topic, partition, offset: stored.offset };
     let held = Held::new(&topics::redrive_name(shared, &binding.name).into(), read_at, stored);
+    let held = held.of(binding.config.state_of);
     let mut slot = Slot::new(Content::Record(Arc::new(held)), now);
     let request = request::request((shared, binding), partition.0, &mut slot, 1)?;
     let world = AttemptWorld {
         shared: Arc::clone(shared),
         binding: Arc::clone(binding),
         scope: Scope { subscription: binding.subscription, partition },
+        owner: slot.content.owner(),
         key: slot.content.key(),
         overlay: Arc::new(Mutex::new(Overlay::default())),
         event_time: slot.content.event_time(),

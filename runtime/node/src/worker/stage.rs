@@ -205,7 +205,7 @@ impl Worker {
             return Err(Error::broken("a success of an event whose bytes are gone"));
         };
         let Succeeded { state, timers, emissions, local, binding, span } = succeeded;
-        let key = content.key();
+        let key = content.owner();
         let cause = Cause { place, event, is_letter: false };
         self.publish(cause, (&content, &handled, &binding), (emissions, local, span));
         let Some(part) = self.parts.get(&place) else { return Ok(()) };

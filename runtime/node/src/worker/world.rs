@@ -25,7 +25,10 @@ pub(super) struct AttemptWorld {
     pub(super) shared: Arc<Shared>,
     pub(super) binding: Arc<Binding>,
     pub(super) scope: Scope,
-    /// Key of the lane; empty on a stateless subscription's event without key.
+    /// What state and timers belong to: the key, or the partition; empty on a stateless
+    /// subscription's event without key.
+    pub(super) owner: Bytes,
+    /// The event's own key, which emissions inherit; empty where it has none.
     pub(super) key: Bytes,
     pub(super) overlay: Arc<Mutex<Overlay>>,
     /// The guest's own time: the record's timestamp, or when the timer was due.
@@ -64,10 +67,10 @@ impl World for AttemptWorld {
     }
 
     fn state_get(&mut self, name: &str) -> Result<Option<Bytes>, StateError> {
-        if let Some(value) = self.overlay().state(&self.key, name) {
+        if let Some(value) = self.overlay().state(&self.owner, name) {
             return Ok(bytes_at(value, self.now));
         }
-        let stored = self.shared.store.state_get(self.scope, &self.key, name, self.now);
+        let stored = self.shared.store.state_get(self.scope, &self.owner, name, self.now);
         stored.map_err(|error| StateError::Unavailable(crate::error::chain(&error)))
     }
 
@@ -112,10 +115,10 @@ impl AttemptWorld {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<String>, StateError> {
-        let uncommitted = self.overlay().state_names(&self.key, prefix, after, self.now);
+        let uncommitted = self.overlay().state_names(&self.owner, prefix, after, self.now);
         overlaid(&uncommitted, limit, |limit| {
             let page = Names { prefix, after, limit };
-            let stored = self.shared.store.state_names(self.scope, &self.key, page, self.now);
+            let stored = self.shared.store.state_names(self.scope, &self.owner, page, self.now);
             stored.map_err(|error| StateError::Unavailable(crate::error::chain(&error)))
         })
     }

@@ -127,6 +127,26 @@ state = true
 }
 
 #[test]
+fn state_of_a_partition_without_its_order() {
+    let text = r#"[[subscription]]
+topics = ["orders"]
+repartition = 8
+state_of = "partition"
+[subscription.grants]
+state = true
+"#;
+    check(
+        &manifest_problems(text),
+        &expect![[r#"
+        geo.toml:4: [E0116] state of a partition needs its events in order: `order = "partition"`
+          write: `order = "partition"`
+        geo.toml:4: [E0122] `repartition` takes events out of the partitions whose state is kept
+          write: `state_of = "key"`
+    "#]],
+    );
+}
+
+#[test]
 fn more_than_the_ceilings_allow() {
     let text = r#"[[subscription]]
 topics = ["orders"]

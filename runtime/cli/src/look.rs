@@ -1,11 +1,11 @@
-//! Looks through all topics, a page of a partition at a time. It keeps what it is asked for, and
-//! nothing else.
+//! Looks through topics from one end to the other, a page of a partition at a time. It keeps
+//! nothing.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
-use super::Found;
 use crate::answer::{list, number, text};
+use crate::event::Event;
 use crate::problem::Problem;
 use crate::records::Page;
 use crate::remote::{Client, Request, segment};
@@ -15,9 +15,11 @@ const PAGE_EVENTS: u32 = 1_000;
 
 /// Where to look.
 #[derive(Debug)]
-pub(super) struct Look<'a> {
+pub(crate) struct Look<'a> {
     client: &'a Client,
     from: &'a str,
+    /// Whether payloads are wanted byte for byte.
+    is_exact: bool,
     places: Vec<Place>,
 }
 
@@ -32,7 +34,7 @@ struct Place {
 
 impl<'a> Look<'a> {
     /// A look at these topics; at all where none is named.
-    pub(super) fn new(
+    pub(crate) fn new(
         client: &'a Client,
         topics: &[String],
         from: &'a str,
@@ -46,36 +48,45 @@ impl<'a> Look<'a> {
             let path = format!("/api/v1/topics/{}", segment(topic));
             places.extend(of_topic(&client.get(Request::to(path))?));
         }
-        Ok(Self { client, from, places })
+        Ok(Self { client, from, is_exact: false, places })
     }
 
-    /// Everything that is wanted, topic by topic.
-    pub(super) fn all(&self, is_wanted: impl Fn(&Found) -> bool) -> Result<Vec<Found>, Problem> {
+    /// The same, with payloads byte for byte.
+    pub(crate) fn exact(mut self) -> Self {
+        self.is_exact = true;
+        self
+    }
+
+    /// Gives every event to `take`, partition by partition in the order of offsets.
+    ///
+    /// # Errors
+    ///
+    /// The first of `take`; or when the host does not answer.
+    pub(crate) fn each(
+        &self,
+        mut take: impl FnMut(Event) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
         let bar = self.bar();
-        let mut all = Vec::new();
         for place in &self.places {
-            self.partition(place, &bar, |found| {
-                if is_wanted(&found) {
-                    all.push(found);
-                }
-            })?;
+            self.partition(place, &bar, &mut take)?;
         }
         bar.finish_and_clear();
-        Ok(all)
+        Ok(())
     }
 
     fn partition(
         &self,
         place: &Place,
         bar: &ProgressBar,
-        mut take: impl FnMut(Found),
+        take: &mut impl FnMut(Event) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
         let Place { topic, partition, start, end } = place;
         let mut at = ("from", self.from.to_owned());
         let mut next = *start;
         while next < *end {
-            let page = Page::ask(self.client, (topic, *partition), PAGE_EVENTS, at)?;
-            page.events(*end).for_each(|event| take(Found::of(&event)));
+            let page =
+                Page::ask_for(self.client, (topic, *partition), PAGE_EVENTS, (at, self.is_exact))?;
+            page.events(*end).try_for_each(&mut *take)?;
             if page.records.is_empty() {
                 break;
             }
