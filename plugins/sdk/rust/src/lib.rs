@@ -36,6 +36,7 @@ mod host;
 #[cfg(feature = "http")]
 mod http;
 pub mod log;
+pub mod patterns;
 pub mod saga;
 mod state;
 #[cfg(not(target_arch = "wasm32"))]
@@ -44,6 +45,7 @@ mod time;
 mod timers;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
+pub mod windows;
 
 pub use config::{Config, ConfigError};
 pub use emission::{Emission, EmitError};

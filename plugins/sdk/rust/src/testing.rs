@@ -92,6 +92,13 @@ impl Event {
         self
     }
 
+    /// Whose record came at this moment, whenever it happened: give it after [`Event::with_time`].
+    #[must_use]
+    pub const fn with_timestamp(mut self, timestamp: Timestamp) -> Self {
+        self.timestamp = timestamp;
+        self
+    }
+
     /// With one more header.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {

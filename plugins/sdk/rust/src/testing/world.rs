@@ -119,7 +119,8 @@ impl World {
     pub(super) fn enter(&mut self, event: &Event) {
         self.call = Call {
             key: event.key.clone(),
-            time: event.time,
+            // A host counts from the record's own moment.
+            time: event.timestamp,
             id: event.id.clone(),
             correlation_id: event.correlation_id.clone(),
             trace_parent: event.trace_parent.clone(),

@@ -4,3 +4,9 @@
 mod contract;
 #[cfg(test)]
 mod host;
+#[cfg(test)]
+mod pace;
+#[cfg(test)]
+mod patterns;
+#[cfg(test)]
+mod windows;
