@@ -12,6 +12,7 @@ pub mod scene;
 pub mod start;
 pub mod telemetry;
 pub mod throughput;
+pub mod windows;
 
 use std::path::PathBuf;
 
@@ -38,10 +39,11 @@ pub type Progress<'a> = &'a mut dyn FnMut(&str);
 type Measure = fn(&Options, Progress<'_>) -> Result<Vec<Figure>>;
 
 /// Measurements by name, in the order they are taken.
-pub const ALL: [(&str, Measure); 7] = [
+pub const ALL: [(&str, Measure); 8] = [
     ("throughput", throughput::measure),
     ("telemetry", telemetry::measure),
     ("readers", readers::measure),
+    ("windows", windows::measure),
     ("latency", latency::measure),
     ("commands", commands::measure),
     ("start", start::measure),

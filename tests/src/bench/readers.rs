@@ -14,7 +14,7 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
 use super::figure::{Figure, Target};
-use super::throughput::{Backlog, Run, float, median, run};
+use super::throughput::{Backlog, Run, Sign, float, median, run};
 use super::{Options, Progress, scene};
 use crate::support::client::Client;
 use crate::support::wait;
@@ -79,7 +79,8 @@ fn handled(options: &Options, readers: u64, progress: Progress<'_>) -> Result<(R
     home.put("ordinary.toml", scene::pair(&topics).as_bytes())?;
     // Each event is handled twice.
     let events = options.events / 2;
-    let backlog = Backlog { topics: &topics, subscriptions: &scene::PAIR, events };
+    let (subscriptions, sign) = (&scene::PAIR, Sign::Emissions);
+    let backlog = Backlog { topics: &topics, subscriptions, events, sign };
     let begin = |client: &Client| Audience::gather(client, readers);
     let (run, audience) = run(&home, &backlog, progress, begin)?;
     Ok((run, audience.leave()?))

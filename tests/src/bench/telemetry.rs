@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use super::figure::{Figure, Target};
-use super::throughput::{Backlog, Run, median, run};
+use super::throughput::{Backlog, Run, Sign, median, run};
 use super::{Options, Progress, scene};
 use crate::support::collector::Collector;
 
@@ -77,7 +77,8 @@ fn handled(
     home.put("ordinary.toml", scene::pair(&topics).as_bytes())?;
     // Each event is handled twice.
     let events = options.events / 2;
-    let backlog = Backlog { topics: &topics, subscriptions: &scene::PAIR, events };
+    let (subscriptions, sign) = (&scene::PAIR, Sign::Emissions);
+    let backlog = Backlog { topics: &topics, subscriptions, events, sign };
     run(&home, &backlog, progress, |_client| Ok(())).map(|(run, ())| run)
 }
 

@@ -9,12 +9,12 @@ use anyhow::{Result, bail};
 use super::figure::{Figure, Target};
 use super::process::{Cpu, Others, metric};
 use super::{Options, Progress, scene};
-use crate::support::client::Client;
+use crate::support::client::{Client, Subscription};
 use crate::support::home::Home;
 
 /// Events of one request while the topic is filled.
 const BATCH: u64 = 1_000;
-/// Time between two looks at the end of the output topic.
+/// Time between two looks at how far it is.
 const LOOK: Duration = Duration::from_millis(10);
 /// A backlog that does not shrink for so long will not.
 const STUCK: Duration = Duration::from_secs(30);
@@ -154,7 +154,8 @@ fn run_reusing(options: &Options, reuse: u32, progress: Progress<'_>) -> Result<
     home.put("ordinary.wasm", &scene::handler()?)?;
     home.put("ordinary.toml", scene::manifest("ordinary", reuse).as_bytes())?;
     let (topics, subscriptions) = ([scene::INPUT].as_slice(), ["ordinary"].as_slice());
-    let backlog = Backlog { topics, subscriptions, events: options.events };
+    let (events, sign) = (options.events, Sign::Emissions);
+    let backlog = Backlog { topics, subscriptions, events, sign };
     let told = &mut |what: &str| progress(&format!("throughput, reuse {reuse}: {what}"));
     run(&home, &backlog, told, |_client| Ok(())).map(|(run, ())| run)
 }
@@ -164,10 +165,35 @@ fn run_reusing(options: &Options, reuse: u32, progress: Progress<'_>) -> Result<
 pub(super) struct Backlog<'a> {
     /// Where it is, in equal parts.
     pub(super) topics: &'a [&'a str],
-    /// Who handles all of it, each emitting one event per event.
+    /// Who handles all of it.
     pub(super) subscriptions: &'a [&'a str],
     /// Events, in all topics together.
     pub(super) events: u64,
+    /// What shows how far it is.
+    pub(super) sign: Sign,
+}
+
+/// What shows that events are handled, and that this is durable.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sign {
+    /// Each makes one event of the output topic.
+    Emissions,
+    /// They count as lag no longer.
+    NoLag,
+}
+
+impl Sign {
+    /// How many of so many events are handled.
+    fn handled(self, client: &Client, events: u64) -> Result<u64> {
+        match self {
+            Self::Emissions => Ok(client.ends(scene::OUTPUT)?.iter().sum()),
+            Self::NoLag => {
+                let open = |it: &Subscription| it.unsettled() - it.timers_pending;
+                let open: u64 = client.subscriptions()?.iter().map(open).sum();
+                Ok(events.saturating_sub(open))
+            }
+        }
+    }
 }
 
 /// Has the host of `home` handle a backlog, beside whatever `beside` begins before that.
@@ -177,7 +203,7 @@ pub(super) fn run<T>(
     progress: Progress<'_>,
     beside: impl FnOnce(&Client) -> Result<T>,
 ) -> Result<(Run, T)> {
-    let Backlog { topics, subscriptions, events } = *backlog;
+    let Backlog { topics, subscriptions, events, sign } = *backlog;
     let mut process = home.start(&[])?;
     let client = process.must_be_ready()?;
     for subscription in subscriptions {
@@ -203,7 +229,7 @@ pub(super) fn run<T>(
         client.post(&format!("/api/v1/subscriptions/{subscription}/resume"))?;
     }
     let handled = events * u64::try_from(subscriptions.len())?;
-    wait_for(&client, handled)?;
+    wait_for(&client, sign, handled)?;
     let took = began.elapsed();
     let others = others.processors()?;
     let used = Cpu::of(process.id())?.since(cpu);
@@ -217,18 +243,18 @@ pub(super) fn run<T>(
     Ok((run, beside))
 }
 
-/// Waits until `events` emissions are durable.
-fn wait_for(client: &Client, events: u64) -> Result<()> {
+/// Waits until `events` are handled, and that is durable.
+fn wait_for(client: &Client, sign: Sign, events: u64) -> Result<()> {
     let (mut before, mut moved) = (0, Instant::now());
     loop {
-        let durable = client.ends(scene::OUTPUT)?.iter().sum();
+        let durable = sign.handled(client, events)?;
         if durable >= events {
             return Ok(());
         }
         if durable != before {
             (before, moved) = (durable, Instant::now());
         } else if moved.elapsed() > STUCK {
-            bail!("{durable} of {events} emissions are there and no more come");
+            bail!("{durable} of {events} events are handled and no more are");
         }
         thread::sleep(LOOK);
     }

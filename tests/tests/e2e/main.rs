@@ -25,3 +25,4 @@ mod streams;
 mod ticketing;
 mod tracing;
 mod versions;
+mod windows;
