@@ -148,7 +148,7 @@ pub enum Retention {
 }
 
 /// The HTTP surface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
     /// Whether anyone who reaches the address may use it.
     pub allow_anonymous: bool,
@@ -156,6 +156,8 @@ pub struct Http {
     pub body_bytes_max: Bytes,
     /// Time between two heartbeats of a server-sent event stream, 1 s to 10 min.
     pub heartbeat: Millis,
+    /// Origins of web pages that may use it, besides its own.
+    pub origins: Vec<HttpOrigin>,
     /// Event streams open at once, 1 to 100,000.
     pub readers_max: u32,
 }
@@ -466,6 +468,7 @@ fn http(checked: &Checked) -> Http {
         allow_anonymous: checked.flag("allow_anonymous"),
         body_bytes_max: checked.bytes("body_bytes_max"),
         heartbeat: checked.millis("heartbeat"),
+        origins: checked.origins("origins"),
         readers_max: checked.count("readers_max"),
     }
 }

@@ -228,6 +228,13 @@ static HTTP: Table = Table {
             "Time between two heartbeats of a stream of events.",
         ),
         Key::new(
+            "origins",
+            Kind::Texts { of: Text::Origin, min: 0, max: 64 },
+            "[]",
+            "Origins of web pages that may use it from a browser, besides its own: to follow \
+             topics, ask, publish and operate as anybody may, or as their token says.",
+        ),
+        Key::new(
             "readers_max",
             Kind::Count { min: 1, max: 100_000 },
             "1024",

@@ -214,8 +214,9 @@ impl ApiError {
 
     pub(super) fn foreign_origin(origin: &str) -> Self {
         let message = format!("a page of {origin} may not change or follow this host");
-        Self::new(StatusCode::FORBIDDEN, "E0425", message)
-            .hint("call it from a server, or from a page of the same origin")
+        Self::new(StatusCode::FORBIDDEN, "E0425", message).hint(
+            "call it from a server, or from a page of its own origin or of `origins` of [http]",
+        )
     }
 
     pub(super) fn header(name: &str) -> Self {

@@ -161,7 +161,7 @@ fn router(api: Api) -> Router {
     router
         .fallback(guard::no_route)
         .layer(axum::middleware::from_fn_with_state(api.clone(), access::admit))
-        .layer(axum::middleware::from_fn(guard::same_origin))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), guard::pages))
         .layer(axum::middleware::from_fn_with_state(api.clone(), traced::request))
         .layer(axum::middleware::from_fn_with_state(api.clone(), guard::count))
         .layer(DefaultBodyLimit::max(usize::try_from(limit).unwrap_or(usize::MAX)))

@@ -12,8 +12,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::World;
 use super::access::admitting;
+use super::{Answer, World, request};
 
 /// Longest wait for anything; only reached by a failing test.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -159,4 +159,44 @@ async fn who_may_not_is_refused_before_the_socket_opens() {
     let (mut socket, protocol) = connect(address, path, &own).await.unwrap();
     assert_eq!(protocol.as_deref(), Some("gristmill"));
     assert_eq!(next(&mut socket).await["topic"], "orders");
+}
+
+#[tokio::test]
+async fn pages_that_are_admitted_may_follow_publish_and_ask_before() {
+    let world = World::new("[http]\norigins = [\"http://127.0.0.1:8000\", \"https://*.shop.com\"]");
+    let address = serve(&world).await;
+    let path = "/topics/orders/events";
+    for (origin, is_admitted) in [
+        ("http://127.0.0.1:8000", true),
+        ("https://www.shop.com", true),
+        ("http://www.shop.com", false),
+        ("https://shop.com", false),
+        ("http://127.0.0.1:8001", false),
+        ("null", false),
+    ] {
+        let page = [("origin", origin), ("host", "127.0.0.1")];
+        let answer = world.post("/topics/orders", &page, "x").await;
+        let asks = [page[0], page[1], ("access-control-request-method", "POST")];
+        let asks = [&asks[..], &[("access-control-request-headers", "authorization")]].concat();
+        let before = world.send(request("OPTIONS", "/topics/orders", &asks, "")).await;
+        let read = world.send(request("GET", "/api/v1/topics", &page, "")).await;
+        assert_eq!(read.status, StatusCode::OK, "{origin}");
+        let told = |answer: &Answer, name: &str| {
+            answer.headers.get(name).map(|it| it.to_str().unwrap().to_owned())
+        };
+        let admitted = is_admitted.then(|| origin.to_owned());
+        for answer in [&before, &read] {
+            assert_eq!(told(answer, "access-control-allow-origin"), admitted, "{origin}");
+        }
+        if is_admitted {
+            assert_eq!((answer.status, before.status.as_u16()), (StatusCode::ACCEPTED, 204));
+            let headers = told(&before, "access-control-allow-headers");
+            assert_eq!(headers.as_deref(), Some("authorization"));
+            let (mut socket, _) = connect(address, path, &[("origin", origin)]).await.unwrap();
+            assert_eq!(next(&mut socket).await["topic"], "orders");
+        } else {
+            assert_eq!(answer.failure(), "403 E0425", "{origin}");
+            assert_eq!(refused(address, path, &[("origin", origin)]).await, "403 E0425");
+        }
+    }
 }
