@@ -53,7 +53,10 @@ fn block(frame: Frame) -> Bytes {
             let block = || format!("id: {}\ndata: {}\n\n", event.id, event.json).into();
             return event.block.get_or_init(block).clone();
         }
-        Frame::Begin { topic, .. } => format!(": stream of {topic}\nretry: 1000\n\n"),
+        // Who loses the connection before there was any event goes on here too.
+        Frame::Begin { topic, id } => {
+            format!(": stream of {topic}\nid: {id}\nretry: 1000\n\n")
+        }
         Frame::Event { id, json } => format!("id: {id}\ndata: {json}\n\n"),
         // The id without data moves the reader's place on past what was filtered.
         Frame::Heartbeat { id } => format!(": heartbeat\nid: {id}\n\n"),
