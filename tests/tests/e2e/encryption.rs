@@ -142,6 +142,34 @@ fn fields_are_encrypted_for_all_but_those_who_may_see_them() -> Result<()> {
 }
 
 #[test]
+fn fields_within_a_json_envelope_are_encrypted_and_seen_as_others() -> Result<()> {
+    let ground = embedded("enveloped", TABLES);
+    let home = home(&ground, &["may"], "may")?;
+    let config = home.path().join("gristmill.toml");
+    let rule = r#"fields = ["/email", "/contacts/*/email"]"#;
+    let within = fs::read_to_string(&config)?.replace(rule, r#"fields = ["/data/email"]"#);
+    fs::write(&config, within)?;
+    let mailer = MAILER.split("\n\n").next().context("a subscription")?;
+    for (name, manifest) in [("mailer", mailer), ("audit", AUDIT)] {
+        home.put(&format!("{name}.toml"), format!("{manifest}\nenvelope = \"json\"\n").as_bytes())?;
+    }
+    let (host, client) = start(&home)?;
+    let data = json!({ "id": 1, "email": "user-1@example.com" });
+    let event = json!({ "eventId": "e-1", "eventType": "user", "data": data });
+    client.send("/topics/users?key=k", &event)?;
+    let seen = mails(&client, &host, 1)?;
+    ensure!(seen[0].payload == data, "{seen:?}");
+    let stored = records(&client, "users")?;
+    let kept = &stored[0].payload;
+    ensure!(kept["eventId"] == "e-1" && kept["data"]["id"] == 1, "{kept}");
+    let logged = records(&client, "log")?;
+    for email in [&kept["data"]["email"], &logged[0].payload["email"]] {
+        ensure!(key_of(email).as_deref() == Some("may"), "{email} in {stored:?} and {logged:?}");
+    }
+    host.stop()
+}
+
+#[test]
 fn keys_rotate_and_an_event_waits_for_one_that_is_not_here() -> Result<()> {
     on_both("rotating", TABLES, |ground| {
         let home = home(ground, &["may"], "may")?;

@@ -31,8 +31,8 @@ static RULE: Table = Table {
             "fields",
             Kind::Texts { of: Text::Pointer, min: 1, max: 256 },
             "[\"/email\"]",
-            "JSON pointers to the fields, from the data on; `*` stands for any one name or number \
-             of an array.",
+            "JSON pointers to the fields, into the data of a CloudEvent, else into the whole \
+             payload; `*` stands for any one name or number of an array.",
         ),
         Key::required(
             "keys",

@@ -33,6 +33,17 @@ impl EnvelopeRules {
             id_header: envelope.id_header.clone(),
         }
     }
+
+    /// What whoever published an event gave as its data, which is what schemas and encryption know:
+    /// they know no manifest, so a JSON envelope is all of it.
+    pub(crate) fn published<'a>(&self, stored: &'a Stored, data: &'a Bytes) -> &'a Bytes {
+        stored.payload.as_ref().filter(|_| self.is_json()).unwrap_or(data)
+    }
+
+    /// Whether the payload is a JSON envelope, of which the data may be a part.
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
 }
 
 /// A record and the place it first came from; for a redriven dead letter that is not where it was

@@ -7,13 +7,15 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use gristmill_engine::FailureClass;
 use gristmill_plugin_host::{Event, Failure, Handled, Request, Timer};
-use gristmill_store::TimerRecord;
+use gristmill_store::{Stored, TimerRecord};
 use serde::{Deserialize, Serialize};
 
 use super::part::{Content, Held, Slot};
 use crate::binding::Binding;
 use crate::encryption::Kept;
-use crate::envelope::{self, Decoded, Invalid, OriginBuf, Slices, TimerOrigin};
+use crate::envelope::{
+    self, Decoded, EnvelopeRules, Invalid, OriginBuf, Record, Slices, TimerOrigin,
+};
 use crate::schemas::{Away, Broken, Judged};
 use crate::shared::Shared;
 
@@ -127,14 +129,14 @@ pub(super) fn judged(
     held: &Held,
     mut decoded: Decoded<'_>,
 ) -> Result<Handled, Broken> {
-    let topics = &shared.config.topics;
+    let (topics, rules) = (&shared.config.topics, &binding.rules);
     // What is local was judged when it was emitted, and is not written as anything else.
     if !decoded.is_tombstone && !topics.is_local(&held.origin.topic) {
         let judged = Judged {
             topic: &held.origin.topic,
             kind: &decoded.identity.kind,
             version: decoded.identity.version.as_deref(),
-            payload: &decoded.payload,
+            payload: rules.published(&held.stored, &decoded.payload),
         };
         if let Some(json) = shared.schemas.read(judged, &shared.encryption)? {
             decoded.payload = json;
@@ -143,12 +145,23 @@ pub(super) fn judged(
     }
     if shared.encryption.is_of(&held.origin.topic) {
         let (topic, kind) = (&held.origin.topic, &decoded.identity.kind);
-        let kept = Kept { topic, kind, payload: &decoded.payload };
+        let payload = rules.published(&held.stored, &decoded.payload);
+        let kept = Kept { topic, kind, payload };
         if let Some(seen) = shared.encryption.seen(kept, &binding.config.grants.decrypt)? {
-            decoded.payload = seen;
+            decoded.payload = data_of(rules, held, seen)?;
         }
     }
     Ok(event(shared, held, decoded))
+}
+
+/// The data of an event that was published as `seen`, but for fields that were opened or sealed.
+fn data_of(rules: &EnvelopeRules, held: &Held, seen: Bytes) -> Result<Bytes, Broken> {
+    if !rules.is_json() {
+        return Ok(seen);
+    }
+    let stored = Stored { payload: Some(seen), ..held.stored.clone() };
+    let record = Record { stored: &stored, ..held.record() };
+    envelope::decode(rules, &record).map(|it| it.payload).map_err(Broken::Invalid)
 }
 
 /// The event as it was decoded.
