@@ -88,13 +88,22 @@ def handler(party):
             self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+            try:
+                self.end_headers()
+                self.wfile.write(text)
+            except ConnectionError:
+                # Who asked is gone, such as a host that was killed, and will ask again.
+                self.close_connection = True
 
         def log_message(self, *_):
             pass
 
     return Handler
+
+
+class Server(http.server.ThreadingHTTPServer):
+    # So many may call at once; the default is 5, and then others find nobody.
+    request_queue_size = 256
 
 
 def main():
@@ -106,7 +115,7 @@ def main():
     args = words.parse_args()
     rules = json.loads(args.rules.read_text()) if args.rules else []
     party = Party(rules, args.fail, max(args.one_in, 1))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", args.port), handler(party))
+    server = Server(("127.0.0.1", args.port), handler(party))
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     try:
         server.serve_forever()

@@ -44,6 +44,8 @@ PATH=$PATH:/usr/local/go/bin
 need golang-go go
 # Alert rules are checked, and fire, in the real one.
 need prometheus prometheus promtool
+# A page that follows a topic is drawn by a real browser.
+need chromium chromium
 # The image is built and run only where containers are native.
 if [[ $(uname -s) == Linux ]]; then
     need buildah buildah

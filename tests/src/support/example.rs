@@ -147,10 +147,19 @@ impl Example {
     ///
     /// When it does not start.
     pub fn party(&self, failures: u32) -> Result<Party> {
+        self.party_on(0, failures)
+    }
+
+    /// The same on that port, where another one was before.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub fn party_on(&self, port: u16, failures: u32) -> Result<Party> {
         let rules = self.folder.join("party.json");
         let mut command = Command::new("python3");
-        command.arg(root().join("examples/party.py")).args(["--port", "0", "--fail"]);
-        command.arg(failures.to_string()).args(["--one-in", "4"]);
+        command.arg(root().join("examples/party.py")).args(["--one-in", "4"]);
+        command.args(["--port", &port.to_string(), "--fail", &failures.to_string()]);
         if rules.is_file() {
             command.arg("--rules").arg(rules);
         }
@@ -161,14 +170,21 @@ impl Example {
         Ok(Party { child, address: address.trim().to_owned() })
     }
 
-    /// Holds all that `expected/` names beside what is there.
+    /// Holds all that `expected/` names beside what is there. Events of a topic are expected by
+    /// key, in their order; or in a list, where nothing orders those of one key.
     ///
     /// # Errors
     ///
     /// The first that differs.
     pub fn check(&self, client: &Client, place: &Place) -> Result<()> {
         for (topic, wanted) in self.expected("topics.json")? {
-            let found = told(&place.read(client, &topic)?);
+            let records = place.read(client, &topic)?;
+            let (found, wanted) = match wanted {
+                Value::Array(wanted) => {
+                    (sorted(told(&records).map(|(_, event)| event)), sorted(wanted))
+                }
+                wanted => (by_key(&records), wanted),
+            };
             ensure!(found == wanted, "topic {topic} has {found:#}, and not {wanted:#}");
         }
         for (subscription, wanted) in self.expected("state.json")? {
@@ -323,19 +339,11 @@ fn killed_at_work(
 
 /// A manifest whose subscriptions handle few events a second.
 fn slowed(manifest: &str) -> String {
-    const BEGIN: &str = "[[subscription]]";
-    const LIMITS: &str = "[subscription.limits]";
-    let mut sections = manifest.split(BEGIN);
-    let mut slowed = sections.next().unwrap_or_default().to_owned();
-    for section in sections {
-        slowed.push_str(BEGIN);
-        if let Some((before, after)) = section.split_once(LIMITS) {
-            slowed.extend([before, LIMITS, "\nevents_per_second = ", HURRIED, after]);
-        } else {
-            slowed.extend(["\nlimits.events_per_second = ", HURRIED, section]);
-        }
-    }
-    slowed
+    const BEGIN: &str = "[[subscription]]\n";
+    const RATE: &str = "events_per_second = ";
+    let own = manifest.lines().filter(|line| !line.starts_with(RATE));
+    let lines: String = own.flat_map(|line| [line, "\n"]).collect();
+    lines.replace(BEGIN, &format!("{BEGIN}{RATE}{HURRIED}\n"))
 }
 
 /// Events that a host has finished since it started.
@@ -349,18 +357,31 @@ fn operate(client: &Client, subscription: &Subscription, verb: &str) -> Result<(
     client.post(&format!("/api/v1/subscriptions/{}/{verb}", subscription.name))
 }
 
-/// What a topic tells: by key the types and data of its events, in their order.
-fn told(records: &Records) -> Value {
-    let mut by_key = Map::new();
-    for record in records.iter().flatten() {
+/// What a topic tells: key, type and data of its events.
+fn told(records: &Records) -> impl Iterator<Item = (String, Value)> {
+    records.iter().flatten().map(|record| {
         let key = record.key.clone().unwrap_or_default();
-        let event = json!({ "type": record.header("ce_type"), "data": record.payload });
+        (key, json!({ "type": record.header("ce_type"), "data": record.payload }))
+    })
+}
+
+/// The same by key, in their order.
+fn by_key(records: &Records) -> Value {
+    let mut by_key = Map::new();
+    for (key, event) in told(records) {
         let events = by_key.entry(key).or_insert_with(|| json!([]));
         if let Value::Array(events) = events {
             events.push(event);
         }
     }
     by_key.into()
+}
+
+/// The same in no order of their own.
+fn sorted(events: impl IntoIterator<Item = Value>) -> Value {
+    let mut events: Vec<Value> = events.into_iter().collect();
+    events.sort_by_key(Value::to_string);
+    events.into()
 }
 
 /// All state of a subscription: values by name by key.

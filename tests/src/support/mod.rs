@@ -1,6 +1,7 @@
 //! Owns the means of tests that run real hosts: processes, HTTP, topics read whole, waiting for a
 //! condition. It decides nothing about what is right.
 
+pub mod browser;
 pub mod certificates;
 pub mod client;
 pub mod collector;

@@ -17,6 +17,7 @@ mod monitoring;
 mod names;
 mod outgoing;
 mod pipeline;
+mod pos;
 mod reload;
 mod repartition;
 mod sagas;
