@@ -96,15 +96,15 @@ const STAGES: [Described; 16] = [
         "which events wait for which",
         &["order", "state_of", "concurrency", "events_per_second"],
     ),
+    ("retry", "how often it is attempted, and when again", &["retry"]),
     ("breaker", "whether anything is attempted now", &["breaker"]),
     ("handle", "an attempt in the plugin's sandbox", &["grants", "limits", "strategy"]),
-    ("retry", "what follows a failed attempt", &["retry"]),
     (
         "give up",
         "what follows the last failed attempt",
         &["on_exhausted", "on_dead", "dead_letter", "dead_letter_guard"],
     ),
-    ("publish", "what the handler emitted", &["grants.emit"]),
+    ("publish", "what the handler emitted, as CloudEvents", &["grants.emit"]),
     ("commit", "effects and progress, as one", &[]),
 ];
 

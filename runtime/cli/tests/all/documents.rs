@@ -138,8 +138,8 @@ fn explain_tells_what_holds_and_where_it_is_from() {
     assert_eq!(answer["file"], "plugins/billing.toml");
     let stages: Vec<_> = answer["stages"].as_array().unwrap().iter().collect();
     let names: Vec<_> = stages.iter().map(|stage| stage["stage"].as_str().unwrap()).collect();
-    let order = "authenticate read forward decode filter decrypt log trace order breaker handle \
-                 retry give_up publish commit";
+    let order = "authenticate read forward decode filter decrypt log trace order retry breaker \
+                 handle give_up publish commit";
     assert_eq!(names, order.split(' ').map(|it| it.replace('_', " ")).collect::<Vec<_>>());
     let topics = stages[1]["settings"].as_array().unwrap().iter().find(|it| it["key"] == "topics");
     let wanted = serde_json::json!({
