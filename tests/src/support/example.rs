@@ -126,8 +126,7 @@ impl Example {
             let stem = file.file_stem().context("a file")?.to_string_lossy().into_owned();
             let (_, topic) = stem.split_once('-').context("a number and a topic")?;
             for line in fs::read_to_string(&file)?.lines() {
-                let line: Value = serde_json::from_str(line)?;
-                client.send(&format!("/topics/{topic}"), &line)?;
+                publish(client, topic, line)?;
             }
         }
         Ok(())
@@ -306,6 +305,17 @@ impl Drop for Party {
     }
 }
 
+/// Publishes a line as `gristmill produce` would: as a CloudEvent where it is one.
+fn publish(client: &Client, topic: &str, line: &str) -> Result<()> {
+    let event: Value = serde_json::from_str(line)?;
+    let is_cloud_event = event["specversion"].is_string();
+    let media = if is_cloud_event { "application/cloudevents+json" } else { "application/json" };
+    let path = format!("/topics/{topic}");
+    let answer = client.ask(&path, &[("content-type", media)], line)?;
+    ensure!(answer.status == 202, "{path}: {answer:?}");
+    Ok(())
+}
+
 /// Waits until a host has nothing left to do.
 ///
 /// # Errors
@@ -395,7 +405,7 @@ fn state(client: &Client, subscription: &str) -> Result<Value> {
             if state.contains_key(key) {
                 continue;
             }
-            let values = client.json(&format!("/state/{subscription}/{key}"))?;
+            let values = client.json(&format!("/state/{subscription}/{}", encoded(key)))?;
             let values = values["values"].as_array().context("values")?.iter().map(|it| {
                 (it["name"].as_str().unwrap_or_default().to_owned(), it["value"].clone())
             });
@@ -406,6 +416,17 @@ fn state(client: &Client, subscription: &str) -> Result<Value> {
             None => return Ok(json!(state)),
         }
     }
+}
+
+/// A key as it stands in a path.
+fn encoded(key: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    key.bytes().map(byte).collect()
 }
 
 /// The events a subscription gave up on: id, code and class of each, by id.
