@@ -2,6 +2,7 @@
 //! `make guests` did.
 
 mod audit;
+mod billing;
 mod both;
 mod chaos;
 mod commands;
