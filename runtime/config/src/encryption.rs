@@ -67,13 +67,14 @@ fn check_key(name: &str, table: &Checked, report: &mut Report<'_>) {
     report.error(table.place("key"), code::NO_SUCH_KEY, reason, instead);
 }
 
-/// A plugin sees only fields that the host lets it see.
+/// A plugin sees only fields that the host lets it see, if one is asked.
 pub(crate) fn check_grants(
     plugin: &str,
     grants: &Checked,
-    rules: &BTreeMap<String, Vec<Glob>>,
+    rules: Option<&BTreeMap<String, Vec<Glob>>>,
     report: &mut Report<'_>,
 ) {
+    let Some(rules) = rules else { return };
     for (name, place) in grants.texts("decrypt") {
         let reason = match rules.get(name) {
             None if rules.is_empty() => format!("the host has no `encryption.{name}`"),

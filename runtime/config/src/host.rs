@@ -191,8 +191,8 @@ pub struct Ceilings {
     pub names: TopicNames,
     /// Which plugins may use which topics.
     pub access: Vec<AccessRule>,
-    /// Which plugins may see which encrypted fields.
-    pub encryption: BTreeMap<String, Vec<Glob>>,
+    /// Which plugins may see which encrypted fields; any may see all where no host is asked.
+    pub encryption: Option<BTreeMap<String, Vec<Glob>>>,
 }
 
 /// When effects become durable.
@@ -295,7 +295,7 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<(HostConfig, Che
         http: http(checked.table("http")),
         tokens: tokens::read(checked.table("tokens"), &topics.names, &mut report),
         telemetry: telemetry::read(checked.table("telemetry"), &mut report),
-        ceilings: Ceilings { encryption: readers, ..ceilings(&checked, &broker, &topics) },
+        ceilings: Ceilings { encryption: Some(readers), ..ceilings(&checked, &broker, &topics) },
         topics,
         checkpoint: checkpoint(checked.table("checkpoint"), &broker),
         broker,
@@ -493,7 +493,7 @@ fn ceilings(host: &Checked, broker: &Broker, topics: &Topics) -> Ceilings {
         local: topics.local().map(str::to_owned).collect(),
         names: topics.names.clone(),
         access: access::read(host.table("access"), &topics.names),
-        encryption: BTreeMap::new(),
+        encryption: Some(BTreeMap::new()),
     }
 }
 

@@ -120,6 +120,11 @@ impl SubscriptionConfig {
         }
     }
 
+    /// Whether others may have their dead letters where its own are.
+    pub fn has_common_dead_letters(&self) -> bool {
+        self.own_dead_letter_topic().is_some()
+    }
+
     /// The topic of all its dead letters, where the manifest names one.
     fn own_dead_letter_topic(&self) -> Option<&str> {
         match &self.dead_letter {

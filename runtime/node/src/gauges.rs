@@ -42,7 +42,9 @@ fn show(host: &Host, view: &SubscriptionView) -> Result<(), broker::Error> {
         }
     }
     for topic in letters::topics_of(shared, status) {
-        let Some(backlog) = broker::if_there(letters::backlog(shared, &topic))? else { continue };
+        let Some(backlog) = broker::if_there(letters::backlog(shared, status, &topic))? else {
+            continue;
+        };
         shared.metrics.set_dlq_backlog(&view.name, &topic.name, backlog);
     }
     Ok(())

@@ -419,7 +419,7 @@ fn stored_figures(
     }
     let mut dead_letters = 0_u64;
     for topic in letters::topics_of(shared, status) {
-        let backlog = broker::if_there(letters::backlog(shared, &topic))?;
+        let backlog = broker::if_there(letters::backlog(shared, status, &topic))?;
         dead_letters = dead_letters.saturating_add(backlog.unwrap_or(0));
     }
     Ok((lag, dead_letters))

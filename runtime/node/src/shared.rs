@@ -14,6 +14,7 @@ use crate::broker::{self, Broker};
 use crate::clock::Clock;
 use crate::encryption::Encryption;
 use crate::envelope::Hasher128;
+use crate::letters::Tallies;
 use crate::metrics::Metrics;
 use crate::plugins::{Board, Inbox};
 use crate::schemas::Schemas;
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) telemetry: Telemetry,
     /// How far each subscription has come.
     pub(crate) progress: progress::Board,
+    /// Whose the dead letters of common topics are.
+    pub(crate) tallies: Tallies,
     /// Subscriptions an operator or their policy paused; kept across restarts.
     paused: Mutex<BTreeMap<String, PausedBy>>,
     /// Where the supervisor is told what only an engine can know.
@@ -126,6 +129,7 @@ impl Shared {
             seed,
             board: Board::default(),
             progress: progress::Board::default(),
+            tallies: Tallies::default(),
             paused: Mutex::new(paused),
             supervisor: OnceLock::new(),
             config,

@@ -1,5 +1,5 @@
 //! Owns a Chromium without a window that shows one page, and asks that page what it shows. It
-//! speaks the DevTools protocol over a pipe, and knows nothing of the page.
+//! speaks the `DevTools` protocol over a pipe, and knows nothing of the page.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};

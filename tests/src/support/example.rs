@@ -80,7 +80,8 @@ impl Example {
     fn bare(&self, place: &Place, more: &str) -> Result<Home> {
         let config = fs::read_to_string(self.folder.join("gristmill.toml"))?;
         let config = config.replace("\".gristmill\"", "\"data\"");
-        let home = Home::new(&binary("debug"), &format!("{config}\n{}{more}", place.config()))?;
+        let broker = place.config_of(&self.folder)?;
+        let home = Home::new(&binary("debug"), &format!("{config}\n{broker}{more}"))?;
         copy(&self.folder, home.path())?;
         for (name, _) in self.manifests()? {
             home.put(&format!("{name}.wasm"), &guest(&name)?)?;
@@ -178,11 +179,10 @@ impl Example {
     pub fn check(&self, client: &Client, place: &Place) -> Result<()> {
         for (topic, wanted) in self.expected("topics.json")? {
             let records = place.read(client, &topic)?;
-            let (found, wanted) = match wanted {
-                Value::Array(wanted) => {
-                    (sorted(told(&records).map(|(_, event)| event)), sorted(wanted))
-                }
-                wanted => (by_key(&records), wanted),
+            let (found, wanted) = if let Value::Array(wanted) = wanted {
+                (sorted(told(&records).map(|(_, event)| event)), sorted(wanted))
+            } else {
+                (by_key(&records), wanted)
             };
             ensure!(found == wanted, "topic {topic} has {found:#}, and not {wanted:#}");
         }
@@ -258,13 +258,23 @@ impl Example {
 impl Place {
     /// What has to be added to a configuration.
     pub fn config(&self) -> String {
-        match self {
-            Self::Embedded => String::new(),
-            Self::Kafka(ground) => format!(
-                "[broker]\nkind = \"kafka\"\nbrokers = [\"{}\"]\nsession_timeout = \"6s\"\n",
-                ground.cluster().bootstrap()
-            ),
+        let Self::Kafka(ground) = self else { return String::new() };
+        let brokers = ground.cluster().bootstrap();
+        format!("[broker]\nkind = \"kafka\"\nbrokers = [\"{brokers}\"]\nsession_timeout = \"6s\"\n")
+    }
+
+    /// The same for the example in `folder`: on Kafka its `broker.toml`, where it has one.
+    fn config_of(&self, folder: &Path) -> Result<String> {
+        const BEGIN: &str = "[broker]\n";
+        let path = folder.join("broker.toml");
+        let Self::Kafka(ground) = self else { return Ok(String::new()) };
+        if !path.is_file() {
+            return Ok(self.config());
         }
+        let brokers = ground.cluster().bootstrap();
+        let own = fs::read_to_string(path)?.replace("localhost:9092", &brokers);
+        ensure!(own.contains(BEGIN) && own.contains(&brokers), "no brokers in {own}");
+        Ok(own.replace(BEGIN, &format!("{BEGIN}session_timeout = \"6s\"\n")))
     }
 
     /// All records of a topic.

@@ -23,6 +23,7 @@ mod reload;
 mod repartition;
 mod sagas;
 mod schemas;
+mod shipping;
 mod streams;
 mod ticketing;
 mod tracing;

@@ -136,6 +136,16 @@ fn a_wrong_request_is_2_and_a_missing_file_3() {
 }
 
 #[test]
+fn no_host_is_asked_which_fields_a_plugin_may_see() {
+    let folder = Folder::new();
+    folder.write("geo/geo.wasm", guest::succeeding());
+    let manifest = "[[subscription]]\ntopics = [\"orders\"]\ngrants.decrypt = [\"emails\"]\n";
+    folder.write("geo/geo.toml", manifest);
+    folder.write("geo/tests/a.events.jsonl", "{\"topic\": \"orders\", \"payload\": 1}\n");
+    folder.run("plugin test geo --update").done();
+}
+
+#[test]
 fn a_trap_is_an_outcome_like_any_other() {
     let folder = Folder::new();
     folder.write("geo/geo.wasm", guest::trapping());

@@ -66,7 +66,7 @@ pub(crate) fn subscription(
     };
     rules::check(table, &subscription, ceilings, report);
     access::check(plugin, &subscription, &ceilings.access, report);
-    encryption::check_grants(plugin, table.table("grants"), &ceilings.encryption, report);
+    encryption::check_grants(plugin, table.table("grants"), ceilings.encryption.as_ref(), report);
     subscription
 }
 

@@ -141,7 +141,7 @@ pub(crate) fn usual<'a>(
             |format, fields| EnvelopeRules::new(&Envelope { format, fields, id_header: None });
         let json = Fields {
             kind: pointers(&["/eventType", "/EventType", "/type"]),
-            version: pointers(&["/eventVersion", "/EventVersion"]),
+            version: pointers(&["/eventVersion", "/EventVersion", "/version", "/Version"]),
             ..Fields::default()
         };
         [rules(Format::CloudEvents, Fields::default()), rules(Format::Raw, json)]

@@ -5,7 +5,7 @@ use gristmill_config::{Envelope, Fields, Format, Pointer};
 use gristmill_engine::{Instant, Offset};
 use gristmill_store::Stored;
 
-use super::{EnvelopeRules, Hasher128, Invalid, Record, decode, identify};
+use super::{EnvelopeRules, Hasher128, Invalid, Record, decode, identify, usual};
 
 fn rules(format: Format, fields: Fields) -> EnvelopeRules {
     EnvelopeRules::new(&Envelope { format, fields, id_header: None })
@@ -235,6 +235,21 @@ fn every_field_of_a_json_envelope() {
     assert_eq!(event.content_type.as_deref(), Some("application/json"));
     assert!(event.trace_parent.is_some_and(|parent| parent.ends_with("-01")));
     assert_eq!(event.payload, r#"{"orderId":"o-1"}"#);
+}
+
+#[test]
+fn type_and_version_without_a_manifest_are_where_they_usually_are() {
+    for (payload, expected) in [
+        (r#"{"eventType":"placed","eventVersion":2,"version":7}"#, ("placed", Some("2"))),
+        (r#"{"EventType":"placed","EventVersion":"2"}"#, ("placed", Some("2"))),
+        (r#"{"EventType":"placed","version":2}"#, ("placed", Some("2"))),
+        (r#"{"type":"placed","Version":2}"#, ("placed", Some("2"))),
+        (r#"{"id":"o-1"}"#, ("orders", None)),
+    ] {
+        let stored = stored(&[], Some(payload));
+        let (kind, version) = usual("orders", &stored);
+        assert_eq!((&*kind, version.as_deref()), expected, "{payload}");
+    }
 }
 
 #[test]

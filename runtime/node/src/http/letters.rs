@@ -58,7 +58,7 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Json<Value>, ApiError
         for view in views {
             let mut topics = Vec::new();
             for topic in letters::topics_of(shared, &view.status) {
-                let waiting = letters::backlog(shared, &topic)?;
+                let waiting = letters::backlog(shared, &view.status, &topic)?;
                 let held = shared.broker.count(&topic)?;
                 topics.push(json!({ "topic": topic.name, "waiting": waiting, "held": held }));
             }

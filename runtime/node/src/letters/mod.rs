@@ -3,6 +3,7 @@
 
 mod redrive;
 mod rehearse;
+mod tally;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use redrive::{Redriven, redrive};
 pub(crate) use rehearse::{Rehearsed, rehearse};
+pub(crate) use tally::Tallies;
 
 use crate::broker;
 use crate::envelope::DeadLetterView;
@@ -121,10 +123,27 @@ pub(crate) fn topics_of(shared: &Shared, status: &SubscriptionStatus) -> Vec<Top
     ids.into_iter().filter_map(|id| shared.broker.topic_by_id(id)).collect()
 }
 
-/// Dead letters of `topic` that were not driven again.
-pub(crate) fn backlog(shared: &Shared, topic: &Topic) -> Result<u64, broker::Error> {
-    let done = Done::read(&shared.store, topic)?.count();
-    Ok(shared.broker.count(topic)?.saturating_sub(done))
+/// Dead letters of a subscription in `topic` that were not driven again.
+pub(crate) fn backlog(
+    shared: &Shared,
+    status: &SubscriptionStatus,
+    topic: &Topic,
+) -> Result<u64, broker::Error> {
+    let done = Done::read(&shared.store, topic)?;
+    if !status.binding.config.has_common_dead_letters() {
+        return Ok(shared.broker.count(topic)?.saturating_sub(done.count()));
+    }
+    let mut waiting = 0_u64;
+    for partition in 0..topic.partitions {
+        let place = (topic.id, PartitionId(partition));
+        let bounds = shared.broker.bounds(place.0, place.1)?;
+        let limit = ReadLimit { events: STEP_EVENTS, bytes: STEP_BYTES };
+        let read = |from| shared.broker.read(place.0, place.1, from, limit);
+        let is_done = |offset| done.contains(partition, offset);
+        let of = (&*status.binding.name, place);
+        waiting = waiting.saturating_add(shared.tallies.waiting(of, bounds, read, is_done)?);
+    }
+    Ok(waiting)
 }
 
 /// Where dead-letter topics end, by topic and partition.
