@@ -42,6 +42,8 @@ need maven mvn
 # The OpenTelemetry Collector of the tests comes as Go modules; Go's own package is found there.
 PATH=$PATH:/usr/local/go/bin
 need golang-go go
+# Outboxes are tables of a real PostgreSQL. Debian keeps what is not for users apart.
+[[ -n $(compgen -G '/usr/lib/postgresql/*/bin/initdb') ]] || need postgresql initdb
 # Alert rules are checked, and fire, in the real one.
 need prometheus prometheus promtool
 # A page that follows a topic is drawn by a real browser.

@@ -99,6 +99,7 @@ fn check(named: Option<&Path>, existing: &[String], output: &Output) -> Result<C
         checked.problems.append(cross_check(&host, &manifests, existing));
         checked.problems.append(gristmill_node::check_schemas(&host));
         checked.problems.append(gristmill_node::check_encryption(&host));
+        checked.problems.append(gristmill_node::check_outbox(&host));
         checked.problems.append(host.warnings);
     }
     Ok(checked)

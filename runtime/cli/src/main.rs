@@ -17,6 +17,7 @@ mod health;
 mod init;
 mod json;
 mod look;
+mod outbox;
 mod output;
 mod plugin;
 mod plugins;
@@ -93,6 +94,8 @@ enum Command {
     Audit(audit::Args),
     /// Shows dead letters and drives them again
     Dlq(dlq::Args),
+    /// Shows how outboxes stand, retries and discards rows that cannot be published
+    Outbox(outbox::Args),
     /// Makes tokens for the HTTP surface of a host
     #[command(subcommand)]
     Token(token::Command),
@@ -121,6 +124,7 @@ fn main() -> ExitCode {
         Command::Saga(args) => saga::run(&args, &output),
         Command::Audit(args) => audit::run(&args, &output),
         Command::Dlq(args) => dlq::run(args, &output),
+        Command::Outbox(args) => outbox::run(args, &output),
         Command::Token(command) => token::run(&command, &output),
         Command::Completions(args) => Ok(completions::run(&args, &output)),
     };

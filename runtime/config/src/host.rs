@@ -12,10 +12,11 @@ use gristmill_engine::{Bytes, Millis, WorkerPolicy};
 
 use crate::{
     AccessRule, Broker, Commands, EncryptionConfig, Env, Glob, Guarantee, HttpOrigin, KeyRule,
-    KeyTemplate, Place, Problem, Problems, Schemas, Secret, Severity, Source, Telemetry,
-    TokenConfig, TopicNames, TopicSelector, access, broker, commands, encryption,
+    KeyTemplate, OutboxConfig, Place, Problem, Problems, Schemas, Secret, Severity, Source,
+    Telemetry, TokenConfig, TopicNames, TopicSelector, access, broker, commands, encryption,
     keys::host::{HOST, KAFKA_INTERVAL_MIN},
     names::Template,
+    outbox,
     problem::code,
     report::Report,
     schemas, telemetry,
@@ -53,6 +54,8 @@ pub struct HostConfig {
     pub encryption: BTreeMap<String, EncryptionConfig>,
     /// Commands and queries.
     pub commands: Commands,
+    /// Tables whose rows are published, by name.
+    pub outbox: BTreeMap<String, OutboxConfig>,
     /// The HTTP surface.
     pub http: Http,
     /// Who is admitted to it, by name; where there is nobody, everybody is.
@@ -292,6 +295,7 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<(HostConfig, Che
         schemas: schemas::read(checked.table("schemas"), (folder, &topics.names), &mut report),
         encryption,
         commands: commands::read(checked.table("commands"), &topics, &mut report),
+        outbox: outbox::read(checked.table("outbox"), &mut report),
         http: http(checked.table("http")),
         tokens: tokens::read(checked.table("tokens"), &topics.names, &mut report),
         telemetry: telemetry::read(checked.table("telemetry"), &mut report),

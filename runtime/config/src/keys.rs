@@ -7,6 +7,7 @@ mod commands;
 mod encryption;
 pub(crate) mod host;
 pub(crate) mod manifest;
+mod outbox;
 mod schemas;
 mod telemetry;
 mod tokens;

@@ -172,4 +172,6 @@ pub(crate) mod code {
     pub(crate) const LOCAL_TOPIC: &str = "E0125";
     pub(crate) const NO_TOPIC_NAME: &str = "E0128";
     pub(crate) const NO_SUCH_KEY: &str = "E0129";
+    pub(crate) const NO_DATABASE: &str = "E0130";
+    pub(crate) const NO_SUCH_COLUMN: &str = "E0131";
 }

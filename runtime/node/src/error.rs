@@ -31,6 +31,9 @@ pub enum Error {
     /// Keys of the configuration cannot be used.
     #[error("read the keys of encrypted fields: {0}")]
     Encryption(gristmill_config::Problems),
+    /// Databases of the configuration cannot be used.
+    #[error("read how the databases of outboxes are reached: {0}")]
+    Outbox(gristmill_config::Problems),
     /// The Wasm engine cannot be used.
     #[error("use the plugin engine")]
     Plugins(#[from] gristmill_plugin_host::Error),
@@ -112,6 +115,7 @@ impl Error {
             Self::Secret(problem) => problem.code,
             Self::Schemas(problems) => problems.iter().next().map_or("E0126", |it| it.code),
             Self::Encryption(problems) => problems.iter().next().map_or("E0129", |it| it.code),
+            Self::Outbox(problems) => problems.iter().next().map_or("E0130", |it| it.code),
             Self::Plugins(error) => error.code(),
             Self::Listen { .. } => "E0455",
             Self::Serve(_) => "E0456",
@@ -141,7 +145,7 @@ impl Error {
                 Some("this is a defect of Gristmill; restart, and report the log".to_owned())
             }
             Self::Folder { .. } => Some("check `data_dir` and its permissions".to_owned()),
-            Self::Schemas(_) | Self::Encryption(_) => {
+            Self::Schemas(_) | Self::Encryption(_) | Self::Outbox(_) => {
                 Some("`gristmill check` tells all of them".to_owned())
             }
             Self::Secret(_)

@@ -1,7 +1,7 @@
 //! Owns what the HTTP surface may ask of a running host: one method per question or operation. It
 //! knows no HTTP, and HTTP knows nothing behind it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytestring::ByteString;
 use gristmill_engine::{Figures, PartitionId, TopicId};
@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 use crate::broker::{self, Broker, Failed};
 use crate::groups::Groups;
 use crate::letters::{self, Letter, LetterId, Redriven, Rehearsed, Selection};
+use crate::outbox::Outboxes;
 use crate::plugins::{Inbox, Operation, PluginStatus, Refusal, SubscriptionStatus};
 use crate::shared::Shared;
 use crate::states::States;
@@ -36,6 +37,8 @@ struct Inner {
     grown: broadcast::Sender<Arc<[(TopicId, PartitionId)]>>,
     /// Memberships, where topics live in a cluster.
     groups: Option<Arc<Groups>>,
+    /// Relays of outboxes, once they are started.
+    outboxes: OnceLock<Arc<Outboxes>>,
     /// Two redrives at once would put one letter back twice.
     redriving: Mutex<()>,
 }
@@ -87,7 +90,8 @@ impl Host {
         }));
         let stopping = stopping.clone();
         let redriving = Mutex::new(());
-        let inner = Inner { shared, inbox, workers, stopping, grown, groups, redriving };
+        let outboxes = OnceLock::new();
+        let inner = Inner { shared, inbox, workers, stopping, grown, groups, outboxes, redriving };
         Self { inner: Arc::new(inner) }
     }
 
@@ -104,6 +108,16 @@ impl Host {
     /// Where topics live.
     pub(crate) fn broker(&self) -> &Broker {
         &self.inner.shared.broker
+    }
+
+    /// Says what relays outboxes; the first call counts.
+    pub(crate) fn introduce_outboxes(&self, outboxes: Arc<Outboxes>) {
+        drop(self.inner.outboxes.set(outboxes));
+    }
+
+    /// What relays outboxes, once it is started.
+    pub(crate) fn outboxes(&self) -> Option<&Arc<Outboxes>> {
+        self.inner.outboxes.get()
     }
 
     /// Whether the host is ending: nothing new is taken.
@@ -169,6 +183,16 @@ impl Host {
         if let Some(trouble) = self.inner.shared.telemetry.trouble() {
             // Nothing that a host is for waits for it.
             checks.push(check("collector", true, &trouble));
+        }
+        let outboxes = self.outboxes().into_iter().flat_map(|it| it.all());
+        let troubled = outboxes.filter_map(|(name, relay)| {
+            let troubles = relay.standing().troubles.join("; ");
+            (!troubles.is_empty()).then(|| format!("{name}: {troubles}"))
+        });
+        let troubled: Vec<String> = troubled.collect();
+        if !self.inner.shared.config.outbox.is_empty() {
+            // Nobody who asks this host waits for a database beside it.
+            checks.push(check("outbox", true, &troubled.join("; ")));
         }
         if self.broker().kafka().is_some() {
             checks.push(check("broker", trouble.is_empty(), &trouble));

@@ -4,6 +4,7 @@
 //!
 //! Start at [`Node::start`]; the life of an event is in `worker`.
 
+mod admission;
 mod binding;
 mod broker;
 mod clock;
@@ -19,6 +20,7 @@ mod host;
 mod http;
 mod letters;
 mod metrics;
+mod outbox;
 mod plugins;
 mod progress;
 mod repartition;
@@ -36,5 +38,6 @@ pub use consumer_groups::{
 };
 pub use encryption::check as check_encryption;
 pub use error::Error;
+pub use outbox::check as check_outbox;
 pub use running::{Node, Settings};
 pub use schemas::check_schemas;

@@ -25,6 +25,7 @@ use crate::groups::Groups;
 use crate::host::Host;
 use crate::http::{self, Server};
 use crate::metrics::Metrics;
+use crate::outbox::Outboxes;
 use crate::plugins::{Change, Inbox, Ledgers, Supervisor, Watch};
 use crate::schemas::{self, Schemas};
 use crate::shared::{self, CLOCK, Parts, Shared};
@@ -228,8 +229,10 @@ async fn live(begun: Begun, server: Server, stopping: watch::Receiver<bool>) -> 
     let watching = tokio::spawn(watch_topics(host.clone()));
     let sweeping = tokio::spawn(repartition::sweep(Arc::clone(&shared)));
     let telling = tokio::spawn(tell_metrics(host.clone()));
+    let outboxes = Outboxes::start(&host, &stopping)?;
+    host.introduce_outboxes(Arc::clone(&outboxes));
     http::answer(&server, host);
-    let ended = run(Arc::clone(&shared), workers, server, stopping).await;
+    let ended = run(Arc::clone(&shared), (workers, outboxes), server, stopping).await;
     for task in [watching, sweeping, telling] {
         task.abort();
     }
@@ -430,7 +433,7 @@ async fn forward(
 /// Serves until told to stop or until a part fails, then ends everything in order.
 async fn run(
     shared: Arc<Shared>,
-    mut workers: Workers,
+    (mut workers, outboxes): (Workers, Arc<Outboxes>),
     mut server: Server,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), Error> {
@@ -449,6 +452,7 @@ async fn run(
     tracing::info!("stopping: running attempts may finish, everything staged is committed");
     server.close();
     workers.drain().await?;
+    outboxes.ended().await;
     server.closed().await?;
     let store = shared.store.clone();
     tokio::task::spawn_blocking(move || store.close())

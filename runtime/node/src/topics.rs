@@ -60,6 +60,11 @@ pub(crate) fn repartition_in_cluster(host: &str, subscription: &str) -> String {
     format!("{INTERNAL}{REPARTITION}{host}.{subscription}")
 }
 
+/// Name of the topic in which the hosts of a name remember what they published last of an outbox.
+pub(crate) fn outbox_in_cluster(host: &str, outbox: &str) -> String {
+    format!("{INTERNAL}outbox.{host}.{outbox}")
+}
+
 fn own_name(shared: &Shared, kind: &str, subscription: &str) -> String {
     match shared.broker.kafka() {
         None => format!("{INTERNAL}{kind}{subscription}"),

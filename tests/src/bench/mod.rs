@@ -6,6 +6,7 @@ pub mod figure;
 pub mod idle;
 pub mod kafka;
 pub mod latency;
+pub mod outbox;
 pub mod process;
 pub mod readers;
 pub mod scene;
@@ -39,13 +40,14 @@ pub type Progress<'a> = &'a mut dyn FnMut(&str);
 type Measure = fn(&Options, Progress<'_>) -> Result<Vec<Figure>>;
 
 /// Measurements by name, in the order they are taken.
-pub const ALL: [(&str, Measure); 8] = [
+pub const ALL: [(&str, Measure); 9] = [
     ("throughput", throughput::measure),
     ("telemetry", telemetry::measure),
     ("readers", readers::measure),
     ("windows", windows::measure),
     ("latency", latency::measure),
     ("commands", commands::measure),
+    ("outbox", outbox::measure),
     ("start", start::measure),
     ("idle", idle::measure),
 ];

@@ -11,8 +11,8 @@ use gristmill_tests::support::component;
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Args {
-    /// One measurement alone: throughput, telemetry, readers, windows, latency, commands, start or
-    /// idle
+    /// One measurement alone: throughput, telemetry, readers, windows, latency, commands, outbox,
+    /// start or idle
     #[arg(long, value_name = "NAME", value_parser = bench::ALL.map(|(name, _)| name))]
     only: Option<String>,
     /// Events per run for throughput

@@ -16,6 +16,7 @@ mod kafka_security;
 mod local;
 mod monitoring;
 mod names;
+mod outbox;
 mod outgoing;
 mod pipeline;
 mod pos;

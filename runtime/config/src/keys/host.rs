@@ -3,7 +3,7 @@
 
 use super::{
     Key, Kind, Open, Pairs, Table, access::ACCESS, broker::BROKER, commands::COMMANDS,
-    encryption::ENCRYPTION, schemas::SCHEMAS, telemetry::TELEMETRY, tokens::TOKENS,
+    encryption::ENCRYPTION, outbox::OUTBOX, schemas::SCHEMAS, telemetry::TELEMETRY, tokens::TOKENS,
 };
 use crate::text::Text;
 
@@ -69,6 +69,7 @@ pub(crate) static HOST: Table = Table {
         Key::table("schemas", &SCHEMAS),
         Key::table("encryption", &ENCRYPTION),
         Key::table("commands", &COMMANDS),
+        Key::table("outbox", &OUTBOX),
         Key::table("http", &HTTP),
         Key::table("tokens", &TOKENS),
         Key::table("telemetry", &TELEMETRY),

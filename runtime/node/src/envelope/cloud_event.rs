@@ -15,7 +15,7 @@ use super::{Invalid, base64, time};
 /// Extension that carries the version of the type: the specification has no attribute for it.
 pub(super) const VERSION: &str = "eventversion";
 /// Its header in binary mode.
-pub(super) const VERSION_HEADER: &str = "ce_eventversion";
+pub(crate) const VERSION_HEADER: &str = "ce_eventversion";
 
 /// One CloudEvent. Texts are borrowed from where they were read where they can be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

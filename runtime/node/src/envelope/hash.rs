@@ -43,6 +43,11 @@ impl Hasher128 {
         TimerHash(self.hash(b't', &[key, name.as_bytes()]))
     }
 
+    /// Who relays an outbox: all hosts that share this secret, and no others.
+    pub(crate) fn relay(&self, outbox: &str) -> u128 {
+        self.hash(b'o', &[outbox.as_bytes()])
+    }
+
     /// The trace of an event that brings none: the same for all that read it.
     pub(crate) fn trace(&self, topic: &str, partition: u32, offset: u64) -> u128 {
         let (partition, offset) = (partition.to_le_bytes(), offset.to_le_bytes());

@@ -14,7 +14,7 @@ mod slices;
 pub(crate) mod time;
 
 pub(crate) use self::base64::{decode as base64_decode, encode as base64_encode};
-pub(crate) use self::cloud_event::{CloudEvent, Reading, is_json, structured};
+pub(crate) use self::cloud_event::{CloudEvent, Reading, VERSION_HEADER, is_json, structured};
 pub(crate) use self::dead_letter::{
     DeadLetter, DeadLetterView, Origin, OriginBuf, TimerOrigin, class_name, original_headers,
     redrive_headers, unwrapped, wrapped,

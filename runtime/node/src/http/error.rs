@@ -3,6 +3,7 @@
 
 mod access;
 mod commands;
+mod outbox;
 
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};

@@ -6,9 +6,9 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use gristmill_config::{Envelope, Fields, Format, KeyRule, KeyTemplate, Pointer, TopicConfig};
-use gristmill_engine::{Instant, Offset};
-use gristmill_store::{Append, Batch, Store, Stored, Topic};
+use gristmill_config::{KeyRule, KeyTemplate, TopicConfig};
+use gristmill_engine::Offset;
+use gristmill_store::{Append, Batch, Store, Topic};
 use serde::Serialize;
 
 use super::Api;
@@ -16,9 +16,10 @@ use super::error::ApiError;
 use super::incoming::{self, Arrived, Incoming};
 use super::query::{self, Parameters};
 use super::traced::{self, Published, Trace};
+use crate::admission;
 use crate::encryption::Encryption;
-use crate::envelope::{EnvelopeRules, Invalid, Record, decode, header, usual};
-use crate::schemas::{self, Broken, Judged, Schemas};
+use crate::envelope::Invalid;
+use crate::schemas::{Broken, Schemas};
 
 /// Where an event went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -119,7 +120,8 @@ fn judged(
     let (is_batch, mut found) = (events.len() > 1, Vec::new());
     let mut code = Invalid::SCHEMA;
     for (number, event) in events.iter_mut().enumerate() {
-        match written((judging, encryption), topic, event) {
+        let Incoming { headers, payload, .. } = event;
+        match admission::admit((judging, encryption), &topic.name, (headers, payload)) {
             Ok(()) => {}
             Err(Broken::Away(away)) => return Err(ApiError::away(away)),
             Err(Broken::Invalid(invalid)) => {
@@ -135,44 +137,6 @@ fn judged(
         Ok(events)
     } else {
         Err(ApiError::invalid(Invalid { code, violations: found }))
-    }
-}
-
-/// Judges one event and writes its payload as its schema says, with its fields sealed.
-fn written(
-    (judging, encryption): (&Schemas, &Encryption),
-    topic: &Topic,
-    event: &mut Incoming,
-) -> Result<(), Broken> {
-    let Some(payload) = event.payload.clone() else { return Ok(()) };
-    let stored = stored(event);
-    let (kind, version) = usual(&topic.name, &stored);
-    let judged =
-        Judged { topic: &topic.name, kind: &kind, version: version.as_deref(), payload: &payload };
-    let media = header(&stored.headers, "content-type");
-    let media = media.and_then(|media| std::str::from_utf8(media).ok());
-    judging.admit(judged, media, encryption)?;
-    let payload = encryption.sealed(judged.kept(&payload))?.unwrap_or(payload.clone());
-    let judged = Judged { payload: &payload, ..judged };
-    event.payload = Some(payload.clone());
-    if let Some(schemas::Published { payload, media }) = judging.publish(judged, media)? {
-        event.payload = Some(payload);
-        if let Some(media) = media {
-            event.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
-            event.headers.push(("content-type".into(), Bytes::from_static(media.as_bytes())));
-        }
-    }
-    Ok(())
-}
-
-/// An event as it would be read.
-fn stored(event: &Incoming) -> Stored {
-    Stored {
-        offset: Offset(0),
-        timestamp: Instant(0),
-        key: None,
-        headers: event.headers.clone().into(),
-        payload: event.payload.clone(),
     }
 }
 
@@ -211,32 +175,12 @@ pub(super) fn key_by(
     rule: &KeyTemplate,
     event: &Incoming,
 ) -> Result<String, ApiError> {
-    let key = rule.fill(|pointer| pointed(topic, pointer, event));
+    let key = admission::key_by(&topic.name, rule, event.payload.as_ref());
     key.map_err(|missing| ApiError::no_key(missing.as_str()))
 }
 
-/// Text at `pointer` in the event's JSON, read exactly as handlers' rules read it.
-fn pointed(topic: &Topic, pointer: &Pointer, event: &Incoming) -> Option<String> {
-    let fields = Fields { subject: vec![pointer.clone()], ..Fields::default() };
-    let rules = EnvelopeRules::new(&Envelope { format: Format::Raw, fields, id_header: None });
-    let stored = Stored {
-        offset: Offset(0),
-        timestamp: Instant(0),
-        key: None,
-        headers: [].into(),
-        payload: event.payload.clone(),
-    };
-    let record = Record { topic: &topic.name, partition: 0, offset: 0, stored: &stored };
-    decode(&rules, &record).ok()?.subject.map(std::borrow::Cow::into_owned)
-}
-
 fn check_size(topic: &Topic, settings: &TopicConfig, append: &Append) -> Result<(), ApiError> {
-    let headers: usize =
-        append.headers.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
-    let key = append.key.as_ref().map_or(0, Bytes::len);
-    let payload = append.payload.as_ref().map_or(0, Bytes::len);
-    let size = headers.saturating_add(key).saturating_add(payload);
-    let size = u64::try_from(size).unwrap_or(u64::MAX);
+    let size = admission::size(append);
     let max = settings.max_event_bytes.0;
     if size > max { Err(ApiError::event_too_large(&topic.name, size, max)) } else { Ok(()) }
 }

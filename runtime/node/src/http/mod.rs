@@ -13,6 +13,7 @@ mod ingest;
 mod letters;
 mod openapi;
 mod operate;
+mod outbox;
 mod query;
 mod server;
 mod state;
@@ -146,6 +147,11 @@ fn routes() -> Vec<Route> {
             get(letters::show),
         ),
         route("/api/v1/dlq/{subscription}/redrive", &[OPERATE], post(letters::redrive)),
+        route("/api/v1/outbox", &[READ], get(outbox::list)),
+        route("/api/v1/outbox/{outbox}/rows", &[READ], get(outbox::rows)),
+        route("/api/v1/outbox/{outbox}/rows/{row}", &[READ], get(outbox::show)),
+        route("/api/v1/outbox/{outbox}/retry", &[OPERATE], post(outbox::retry)),
+        route("/api/v1/outbox/{outbox}/discard", &[OPERATE], post(outbox::discard)),
     ]
 }
 

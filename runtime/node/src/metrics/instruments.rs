@@ -1,9 +1,9 @@
 //! Declares the instruments, grouped by what they measure. It counts nothing itself.
 
-use prometheus::{CounterVec, HistogramVec, IntCounterVec, IntGaugeVec};
+use prometheus::{CounterVec, GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 
 use super::catalogue::Catalogue;
-use super::{LATENESS, NONE, PLUGIN, SECONDS, SUBSCRIPTION};
+use super::{LATENESS, NONE, OUTBOX, PLUGIN, SECONDS, SUBSCRIPTION};
 
 /// What happens to events.
 #[derive(Debug)]
@@ -340,6 +340,50 @@ impl SurfaceInstruments {
                 &["result"],
                 "Spans for the collector, by what became of them: sent, dropped or refused",
             ),
+        }
+    }
+}
+
+/// What becomes of rows of outboxes.
+#[derive(Debug)]
+pub(super) struct OutboxInstruments {
+    pub(super) pending: IntGaugeVec,
+    pub(super) lag: GaugeVec,
+    pub(super) published: IntCounterVec,
+    pub(super) parked: IntGaugeVec,
+    pub(super) errors: IntCounterVec,
+    pub(super) shards: IntGaugeVec,
+}
+
+impl OutboxInstruments {
+    pub(super) fn new(made: &mut Catalogue) -> Self {
+        Self {
+            pending: made.gauges(
+                "gristmill_outbox_pending",
+                OUTBOX,
+                "Rows that wait to be published, a million at most; the same on every host",
+            ),
+            lag: made.float_gauges(
+                "gristmill_outbox_lag_seconds",
+                OUTBOX,
+                "Age of the oldest row that waits to be published; the same on every host",
+            ),
+            published: made.counters(
+                "gristmill_outbox_published_total",
+                OUTBOX,
+                "Rows published by this host, and marked",
+            ),
+            parked: made.gauges(
+                "gristmill_outbox_parked",
+                OUTBOX,
+                "Rows of this host's shards that cannot be published",
+            ),
+            errors: made.counters(
+                "gristmill_outbox_errors_total",
+                OUTBOX,
+                "Times that the database, or publishing, failed and was tried again",
+            ),
+            shards: made.gauges("gristmill_outbox_shards", OUTBOX, "Shards that this host holds"),
         }
     }
 }

@@ -24,7 +24,8 @@ use self::catalogue::Catalogue;
 use self::clients::ClientInstruments;
 use self::collectors::{Borrowed, Process};
 use self::instruments::{
-    EventInstruments, HeldInstruments, PluginInstruments, StorageInstruments, SurfaceInstruments,
+    EventInstruments, HeldInstruments, OutboxInstruments, PluginInstruments, StorageInstruments,
+    SurfaceInstruments,
 };
 use self::kafka::KafkaInstruments;
 pub(crate) use self::meter::Meter;
@@ -51,6 +52,7 @@ pub(crate) struct Metrics {
     plugins: PluginInstruments,
     storage: StorageInstruments,
     surface: SurfaceInstruments,
+    outbox: OutboxInstruments,
     kafka: KafkaInstruments,
     clients: ClientInstruments,
     fsync_duration: Borrowed,
@@ -80,6 +82,7 @@ pub(crate) fn circuit_name(circuit: Circuit) -> &'static str {
 }
 
 const SUBSCRIPTION: &[&str] = &["subscription"];
+const OUTBOX: &[&str] = &["outbox"];
 const PLUGIN: &[&str] = &["plugin"];
 const NONE: &[&str] = &[];
 
@@ -102,6 +105,7 @@ impl Metrics {
             plugins: PluginInstruments::new(&mut made),
             storage: StorageInstruments::new(&mut made),
             surface: SurfaceInstruments::new(&mut made),
+            outbox: OutboxInstruments::new(&mut made),
             kafka: KafkaInstruments::new(&mut made),
             clients: ClientInstruments::new(&mut made),
             fsync_duration,
@@ -229,6 +233,29 @@ impl Metrics {
     /// Events were published to a topic by a plugin, or over HTTP by a host.
     pub(crate) fn published(&self, topic: &str, service: &str, count: u64) {
         self.surface.published.with_label_values(&[topic, service]).inc_by(count);
+    }
+
+    /// Rows of an outbox are published and marked.
+    pub(crate) fn outbox_published(&self, outbox: &str, rows: u64) {
+        self.outbox.published.with_label_values(&[outbox]).inc_by(rows);
+    }
+
+    /// Something that an outbox needs failed.
+    pub(crate) fn outbox_failed(&self, outbox: &str) {
+        self.outbox.errors.with_label_values(&[outbox]).inc();
+    }
+
+    /// Sets how many rows of an outbox wait, and how long the oldest has.
+    pub(crate) fn set_outbox(&self, outbox: &str, pending: u64, lag: f64) {
+        self.outbox.pending.with_label_values(&[outbox]).set(clamp(pending));
+        self.outbox.lag.with_label_values(&[outbox]).set(lag);
+    }
+
+    /// Sets what this host holds of an outbox: shards, and parked rows.
+    pub(crate) fn set_outbox_held(&self, outbox: &str, shards: usize, parked: usize) {
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.outbox.shards.with_label_values(&[outbox]).set(number(shards));
+        self.outbox.parked.with_label_values(&[outbox]).set(number(parked));
     }
 
     /// The schema registry was asked, and had an answer or not.
