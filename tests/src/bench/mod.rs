@@ -2,6 +2,7 @@
 //! nothing: a slow machine is no failure.
 
 pub mod commands;
+pub mod commerce;
 pub mod figure;
 pub mod idle;
 pub mod kafka;
@@ -28,7 +29,7 @@ pub struct Options {
     pub binary: PathBuf,
     /// Events of a run for throughput.
     pub events: u64,
-    /// Seconds of the runs for latency and commands.
+    /// Seconds of the runs for latency, commands and commerce.
     pub seconds: u64,
     /// Plugins of the run for starting.
     pub plugins: u32,
@@ -40,7 +41,7 @@ pub type Progress<'a> = &'a mut dyn FnMut(&str);
 type Measure = fn(&Options, Progress<'_>) -> Result<Vec<Figure>>;
 
 /// Measurements by name, in the order they are taken.
-pub const ALL: [(&str, Measure); 9] = [
+pub const ALL: [(&str, Measure); 10] = [
     ("throughput", throughput::measure),
     ("telemetry", telemetry::measure),
     ("readers", readers::measure),
@@ -48,6 +49,7 @@ pub const ALL: [(&str, Measure); 9] = [
     ("latency", latency::measure),
     ("commands", commands::measure),
     ("outbox", outbox::measure),
+    ("commerce", commerce::measure),
     ("start", start::measure),
     ("idle", idle::measure),
 ];

@@ -12,13 +12,13 @@ use gristmill_tests::support::component;
 #[command(name = "bench")]
 struct Args {
     /// One measurement alone: throughput, telemetry, readers, windows, latency, commands, outbox,
-    /// start or idle
+    /// commerce, start or idle
     #[arg(long, value_name = "NAME", value_parser = bench::ALL.map(|(name, _)| name))]
     only: Option<String>,
     /// Events per run for throughput
     #[arg(long, default_value_t = 300_000)]
     events: u64,
-    /// Seconds of the runs for latency and commands
+    /// Seconds of the runs for latency, commands and commerce
     #[arg(long, default_value_t = 20)]
     seconds: u64,
     /// Plugins of the runs for starting

@@ -71,17 +71,26 @@ impl Example {
     ///
     /// When something is missing.
     pub fn home(&self, place: &Place, more: &str) -> Result<Home> {
-        let home = self.bare(place, more)?;
+        self.home_of(&binary("debug"), place, more)
+    }
+
+    /// The same of a host that is this binary.
+    ///
+    /// # Errors
+    ///
+    /// When something is missing.
+    pub fn home_of(&self, binary: &Path, place: &Place, more: &str) -> Result<Home> {
+        let home = self.bare(binary, place, more)?;
         self.put_manifests(&home, str::to_owned)?;
         Ok(home)
     }
 
     /// The same without its plugins' manifests.
-    fn bare(&self, place: &Place, more: &str) -> Result<Home> {
+    fn bare(&self, binary: &Path, place: &Place, more: &str) -> Result<Home> {
         let config = fs::read_to_string(self.folder.join("gristmill.toml"))?;
         let config = config.replace("\".gristmill\"", "\"data\"");
         let broker = place.config_of(&self.folder)?;
-        let home = Home::new(&binary("debug"), &format!("{config}\n{broker}{more}"))?;
+        let home = Home::new(binary, &format!("{config}\n{broker}{more}"))?;
         copy(&self.folder, home.path())?;
         for (name, _) in self.manifests()? {
             home.put(&format!("{name}.wasm"), &guest(&name)?)?;
@@ -170,8 +179,9 @@ impl Example {
         Ok(Party { child, address: address.trim().to_owned() })
     }
 
-    /// Holds all that `expected/` names beside what is there. Events of a topic are expected by
-    /// key, in their order; or in a list, where nothing orders those of one key.
+    /// Holds all that `expected/` names beside what is there. Events that handlers publish to a
+    /// topic are expected by key, in their order; or in a list, where nothing orders those of one
+    /// key.
     ///
     /// # Errors
     ///
@@ -202,7 +212,7 @@ impl Example {
     ///
     /// What is not as expected.
     pub fn play(&self, place: &Place, more: &str, variables: &[(&str, String)]) -> Result<()> {
-        let home = self.bare(place, more)?;
+        let home = self.bare(&binary("debug"), place, more)?;
         self.put_manifests(&home, slowed)?;
         let mut host = home.start(variables)?;
         let client = host.must_be_ready()?;
@@ -240,12 +250,12 @@ impl Example {
         self.check(client, place)
     }
 
-    /// Records of each topic that is expected to have any.
+    /// Events that handlers published to each topic that is expected to have any.
     fn counts(&self, client: &Client, place: &Place) -> Result<BTreeMap<String, usize>> {
         let topics = self.expected("topics.json")?.into_iter().map(|(topic, _)| topic);
         topics
             .map(|topic| {
-                let count = place.read(client, &topic)?.iter().map(Vec::len).sum();
+                let count = told(&place.read(client, &topic)?).count();
                 Ok((topic, count))
             })
             .collect()
@@ -374,9 +384,11 @@ fn operate(client: &Client, subscription: &Subscription, verb: &str) -> Result<(
     client.post(&format!("/api/v1/subscriptions/{}/{verb}", subscription.name))
 }
 
-/// What a topic tells: key, type and data of its events.
+/// What handlers tell in a topic: key, type and data of its events. What comes from outside has
+/// no cause in a header.
 fn told(records: &Records) -> impl Iterator<Item = (String, Value)> {
-    records.iter().flatten().map(|record| {
+    let caused = |record: &&Stored| record.header("ce_causationid").is_some();
+    records.iter().flatten().filter(caused).map(|record| {
         let key = record.key.clone().unwrap_or_default();
         (key, json!({ "type": record.header("ce_type"), "data": record.payload }))
     })

@@ -6,6 +6,7 @@ mod billing;
 mod both;
 mod chaos;
 mod commands;
+mod commerce;
 mod encryption;
 mod kafka;
 mod kafka_chaos;

@@ -9,6 +9,10 @@ use crate::event::Event;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Found {
     pub(crate) id: String,
+    /// What its envelope calls it, where a handler published an envelope of its own: the host gave
+    /// the record an id, and what handlers were given is that of the envelope.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) envelope_id: Option<String>,
     #[serde(rename = "type")]
     pub(crate) kind: String,
     pub(crate) topic: String,
@@ -38,6 +42,7 @@ impl Found {
             header.or_else(|| pointers.iter().find_map(|at| event.pointed(at)))
         };
         let own = text("ce_id", &["/eventId", "/EventId", "/id"]);
+        let enveloped = ["/eventId", "/EventId"].iter().find_map(|at| event.pointed(at));
         let letter = event.header("dlq-event-id").map(str::to_owned);
         let id = match &letter {
             None => own.unwrap_or_else(|| place.clone()),
@@ -45,6 +50,7 @@ impl Found {
         };
         let cause = text("ce_causationid", &["/causationId", "/CausationId"]);
         let correlation = text("ce_correlationid", &["/correlationId", "/CorrelationId"]);
+        let is_letter = letter.is_some();
         let begins = letter.clone().unwrap_or_else(|| id.clone());
         Self {
             kind: event.kind().into_owned(),
@@ -56,8 +62,14 @@ impl Found {
             correlation: correlation.unwrap_or(begins),
             cause: letter.clone().or(cause),
             given_up: letter.map(|_| given_up(event)),
+            envelope_id: enveloped.filter(|it| !is_letter && *it != id),
             id,
         }
+    }
+
+    /// Whether that is its id, or what its envelope calls it.
+    pub(crate) fn is_called(&self, id: &str) -> bool {
+        self.id == id || self.envelope_id.as_deref() == Some(id)
     }
 
     /// `topic:partition:offset`.
@@ -107,6 +119,16 @@ mod tests {
         assert_eq!(parts(&of_envelope), parts(&of_headers));
         let bare = found(&[], "17");
         assert_eq!(parts(&bare), ("t/1/2".into(), "t/1/2".into(), None));
+    }
+
+    #[test]
+    fn an_event_with_an_envelope_of_its_own_has_two_names() {
+        let both = found(&[("ce_id", "e")], r#"{"eventId":"own","id":"order-1"}"#);
+        assert!(both.is_called("e") && both.is_called("own") && !both.is_called("order-1"));
+        let one = found(&[("ce_id", "e")], r#"{"eventId":"e"}"#);
+        assert_eq!(one.envelope_id, None);
+        let letter = found(&[("dlq-event-id", "own")], r#"{"eventId":"own"}"#);
+        assert!(!letter.is_called("own"), "that is who was given up on");
     }
 
     #[test]

@@ -38,15 +38,16 @@ pub(crate) fn run(args: &Args, output: &Output) -> anyhow::Result<Exit> {
     let client = args.remote.client()?;
     let look = Look::new(&client, &args.topics, &args.from)?;
     // What began a chain gives it its correlation id; only what came later must be asked for.
-    let begun = all(&look, |found| found.id == args.event || found.correlation == args.event)?;
-    let Some(event) = begun.iter().find(|found| found.id == args.event) else {
+    let begun =
+        all(&look, |found| found.is_called(&args.event) || found.correlation == args.event)?;
+    let Some(event) = begun.iter().find(|found| found.is_called(&args.event)) else {
         return Err(missing(args).into());
     };
     let (correlation, is_first) = (event.correlation.clone(), event.correlation == args.event);
     let events = if is_first {
         begun
     } else {
-        all(&look, |found| found.id == correlation || found.correlation == correlation)?
+        all(&look, |found| found.is_called(&correlation) || found.correlation == correlation)?
     };
     let branches = tree::grown(&events);
     output.json(&json!({
@@ -79,12 +80,13 @@ fn missing(args: &Args) -> Problem {
 
 fn line(branch: &Branch<'_>, asked: &str, output: &Output) -> String {
     let Branch { before, event } = branch;
-    let is_asked = event.id == asked;
+    let is_asked = event.is_called(asked);
     let style = if is_asked { Style::Bold } else { Style::Hint };
     let kind = output.paint(style, &event.kind);
     let place = output.paint(Style::Dim, &event.place());
     let by = event.by.as_deref().map(|by| format!("  by {by}")).unwrap_or_default();
-    let text = format!("{before}{kind}  {}  {place}{by}", event.id);
+    let id = event.envelope_id.as_deref().unwrap_or(&event.id);
+    let text = format!("{before}{kind}  {id}  {place}{by}");
     match &event.given_up {
         None => text,
         Some(why) => format!("{text}  {}", output.paint(Style::Bad, why)),

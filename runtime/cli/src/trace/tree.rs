@@ -15,11 +15,12 @@ pub(super) struct Branch<'a> {
 /// Every event, each after what caused it, in the order in which they happened. What was caused by
 /// none of them begins a tree of its own.
 pub(super) fn grown(events: &[Found]) -> Vec<Branch<'_>> {
-    let known: BTreeSet<&str> = events.iter().map(|event| event.id.as_str()).collect();
+    let known: BTreeSet<&str> = events.iter().flat_map(names).collect();
     let mut effects: BTreeMap<Option<&str>, Vec<&Found>> = BTreeMap::new();
     for event in events {
         // An event that says it caused itself would never be shown.
-        let cause = event.cause.as_deref().filter(|it| known.contains(it) && *it != event.id);
+        let cause = event.cause.as_deref();
+        let cause = cause.filter(|it| known.contains(it) && !event.is_called(it));
         effects.entry(cause).or_default().push(event);
     }
     for of_one in effects.values_mut() {
@@ -35,7 +36,9 @@ pub(super) fn grown(events: &[Found]) -> Vec<Branch<'_>> {
             continue;
         }
         grown.push(Branch { before, event });
-        let mut after = effects.get(&Some(event.id.as_str())).cloned().unwrap_or_default();
+        let of_name = |name| effects.get(&Some(name)).cloned().unwrap_or_default();
+        let mut after: Vec<&Found> = names(event).flat_map(of_name).collect();
+        after.sort_by_key(|event| (event.timestamp_ms, event.place()));
         let last = after.pop();
         open.extend(last.map(|last| (last, format!("{below}└─ "), format!("{below}   "))));
         let others = after.into_iter().rev();
@@ -47,6 +50,11 @@ pub(super) fn grown(events: &[Found]) -> Vec<Branch<'_>> {
     grown
 }
 
+/// What others call an event when they say that it caused them.
+fn names(event: &Found) -> impl Iterator<Item = &str> {
+    [Some(event.id.as_str()), event.envelope_id.as_deref()].into_iter().flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +62,7 @@ mod tests {
     fn event(id: &str, cause: Option<&str>, at: u64) -> Found {
         Found {
             id: id.to_owned(),
+            envelope_id: None,
             kind: "k".to_owned(),
             topic: "t".to_owned(),
             partition: 0,
@@ -81,6 +90,18 @@ mod tests {
             event("e", Some("c"), 5),
         ];
         assert_eq!(drawn(&events), ["a", "├─ b", "│  └─ d", "└─ c", "   └─ e"]);
+    }
+
+    #[test]
+    fn an_event_causes_what_names_it_by_either_of_its_names() {
+        let enveloped = Found { envelope_id: Some("b-own".to_owned()), ..event("b", Some("a"), 2) };
+        let events = [
+            event("a", None, 1),
+            enveloped,
+            event("d", Some("b"), 4),
+            event("c", Some("b-own"), 3),
+        ];
+        assert_eq!(drawn(&events), ["a", "└─ b", "   ├─ c", "   └─ d"]);
     }
 
     #[test]

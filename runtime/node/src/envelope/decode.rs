@@ -44,6 +44,11 @@ impl EnvelopeRules {
     pub(crate) fn is_json(&self) -> bool {
         self.format == Format::Json
     }
+
+    /// Whether records are taken as they are, whatever they wear.
+    pub(crate) fn is_raw(&self) -> bool {
+        self.format == Format::Raw
+    }
 }
 
 /// A record and the place it first came from; for a redriven dead letter that is not where it was

@@ -130,8 +130,10 @@ pub(super) fn judged(
     mut decoded: Decoded<'_>,
 ) -> Result<Handled, Broken> {
     let (topics, rules) = (&shared.config.topics, &binding.rules);
-    // What is local was judged when it was emitted, and is not written as anything else.
-    if !decoded.is_tombstone && !topics.is_local(&held.origin.topic) {
+    // What is local was judged when it was emitted, and is not written as anything else. What is
+    // taken raw is taken as it is, whatever it wears: its type is not known.
+    let is_judged = !rules.is_raw() && !topics.is_local(&held.origin.topic);
+    if !decoded.is_tombstone && is_judged {
         let judged = Judged {
             topic: &held.origin.topic,
             kind: &decoded.identity.kind,

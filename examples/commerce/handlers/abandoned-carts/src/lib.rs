@@ -8,16 +8,14 @@ use commerce_events::{
     CartAbandoned, CartCreated, CartUpdated, CommerceEvent as _, Envelope, OrderCreated,
 };
 use gristmill_plugin::patterns::{Match, Pattern};
-use gristmill_plugin::{Event, Host, Outcome, PayloadError, Timer};
+use gristmill_plugin::{Event, Failure, Host, Outcome, PayloadError, Timer};
 
-/// How long a user may think.
-const THINKING: Duration = Duration::from_hours(1);
+/// Topic of what came too late to tell a cart by, keyed by user.
+pub const LATE: &str = "carts-late";
 
-const ABANDONED: Pattern = Pattern::first(is_change)
-    .without(|event| is_change(event) || event.event_type == OrderCreated::TYPE)
-    .within(THINKING)
-    .note(|event| String::from_utf8_lossy(&event.payload).into_owned())
-    .tell("abandoned", tell);
+/// Seconds a user may think, and that an event may take to come, where the manifest says nothing.
+const THINKING_SECONDS: u64 = 60 * 60;
+const LATENESS_SECONDS: u64 = 60;
 
 gristmill_plugin::export!(handle, on_timer);
 
@@ -25,13 +23,13 @@ gristmill_plugin::export!(handle, on_timer);
 ///
 /// # Errors
 ///
-/// Rejects what is no such event, and as `too-late` what came over a minute after it happened.
+/// Rejects what is no such event.
 pub fn handle(event: &Event, host: &mut Host) -> Outcome {
     if is_change(event) {
         // What cannot be told later is refused now.
         cart(&event.payload)?;
     }
-    ABANDONED.add(event, host)
+    abandoned(host)?.add(event, host)
 }
 
 /// Tells a cart that was left for an hour.
@@ -40,7 +38,20 @@ pub fn handle(event: &Event, host: &mut Host) -> Outcome {
 ///
 /// As [`Pattern::on_timer`] fails.
 pub fn on_timer(timer: &Timer, host: &mut Host) -> Outcome {
-    ABANDONED.on_timer(timer, host).map(drop)
+    abandoned(host)?.on_timer(timer, host).map(drop)
+}
+
+fn abandoned(host: &Host) -> Result<Pattern, Failure> {
+    let seconds = |name: &str, usual: u64| host.config().get_or(name, usual);
+    let thinking = Duration::from_secs(seconds("thinking_seconds", THINKING_SECONDS)?);
+    let lateness = Duration::from_secs(seconds("lateness_seconds", LATENESS_SECONDS)?);
+    Ok(Pattern::first(is_change)
+        .without(|event| is_change(event) || event.event_type == OrderCreated::TYPE)
+        .within(thinking)
+        .note(|event| String::from_utf8_lossy(&event.payload).into_owned())
+        .tell("abandoned", tell)
+        .lateness(lateness)
+        .late_to(LATE))
 }
 
 fn is_change(event: &Event) -> bool {

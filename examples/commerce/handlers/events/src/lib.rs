@@ -8,6 +8,7 @@
 //! Amounts are whole cents, so that sums do not depend on order.
 
 mod carts;
+mod fulfilment;
 mod inventory;
 mod notifications;
 mod orders;
@@ -16,11 +17,18 @@ mod products;
 mod shipping;
 mod users;
 
-use gristmill_plugin::{Emission, Failure, Timestamp};
+use gristmill_plugin::{Emission, Event, Failure, Host, Outcome, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use carts::{CartAbandoned, CartCreated, CartItem, CartUpdated};
-pub use inventory::{InventoryAdjusted, InventoryReleased, InventoryReserved, StockItem};
+pub use fulfilment::{
+    EXPRESS_ORDERS, ExpressOrder, FULFILMENT_REPLIES, NOTIFICATION_COMMANDS, PAYMENT_COMMANDS,
+    Packed, SHIPPING_COMMANDS,
+};
+pub use inventory::{
+    InventoryAdjusted, InventoryReleased, InventoryReserved, Picking, StockAnswered, StockItem,
+    StockRequested, StockReturned,
+};
 pub use notifications::{NotificationFailed, NotificationSent};
 pub use orders::{OrderCancelled, OrderConfirmed, OrderCreated, OrderItem, OrderShipped};
 pub use payments::{PaymentFailed, PaymentInitiated, PaymentProcessed, PaymentRefunded};
@@ -32,7 +40,7 @@ pub use users::{UserDeactivated, UserRegistered, UserUpdated};
 pub const USER_EVENTS: &str = "user-events";
 /// Topic of what happens to products.
 pub const CATALOG_EVENTS: &str = "catalog-events";
-/// Topic of what happens to stock.
+/// Topic of what happens to stock: counts are keyed by product, what is set aside by user.
 pub const INVENTORY_EVENTS: &str = "inventory-events";
 /// Topic of what happens to carts, keyed by user.
 pub const CART_EVENTS: &str = "cart-events";
@@ -40,10 +48,14 @@ pub const CART_EVENTS: &str = "cart-events";
 pub const ORDER_EVENTS: &str = "order-events";
 /// Topic of what happens to payments, keyed by user.
 pub const PAYMENT_EVENTS: &str = "payment-events";
-/// Topic of what happens to parcels.
+/// Topic of what happens to parcels, keyed by user.
 pub const SHIPPING_EVENTS: &str = "shipping-events";
-/// Topic of what users are told.
+/// Topic of what users are told, keyed by user.
 pub const NOTIFICATION_EVENTS: &str = "notification-events";
+/// Topic of pieces to be set aside, keyed by product.
+pub const STOCK_REQUESTS: &str = "stock-requests";
+/// Topic of whether they are, keyed by user.
+pub const STOCK_ANSWERS: &str = "stock-answers";
 
 /// An event of commerce: its type and its topic.
 pub trait CommerceEvent: Serialize {
@@ -71,6 +83,8 @@ events! {
     PAYMENT_EVENTS: PaymentInitiated, PaymentProcessed, PaymentFailed, PaymentRefunded;
     SHIPPING_EVENTS: ShippingCreated, ShippingDispatched, ShippingDelivered;
     NOTIFICATION_EVENTS: NotificationSent, NotificationFailed;
+    STOCK_REQUESTS: StockRequested, StockReturned;
+    STOCK_ANSWERS: StockAnswered;
 }
 
 /// An event with its envelope.
@@ -129,6 +143,42 @@ impl<T: CommerceEvent> Envelope<T> {
         }
     }
 
+    /// `data`, which follows from `cause` and has its moment. `event_id` must say what happened to
+    /// whom, such as `o1-shipped`: so whoever reads it knows a repetition.
+    pub fn following(cause: &Event, event_id: impl Into<String>, source: &str, data: T) -> Self {
+        Self::new(event_id, cause.time, source, data).caused_by(&cause.id, &cause.correlation_id)
+    }
+
+    /// With the user it is about, who is its key.
+    #[must_use]
+    pub fn of(mut self, user_id: &str) -> Self {
+        self.metadata = Some(Metadata { user_id: Some(user_id.to_owned()), session_id: None });
+        self
+    }
+
+    /// Publishes it under the key of its user, else of the handled event.
+    ///
+    /// # Errors
+    ///
+    /// As emissions are refused.
+    pub fn tell(&self, host: &mut Host) -> Outcome {
+        let user = self.metadata.as_ref().and_then(|it| it.user_id.as_deref());
+        let emission = self.emission()?;
+        Ok(host.emit(match user {
+            Some(user) => emission.key(user),
+            None => emission,
+        })?)
+    }
+
+    /// Publishes it under another key: stock is by product.
+    ///
+    /// # Errors
+    ///
+    /// As emissions are refused.
+    pub fn tell_of(&self, key: &str, host: &mut Host) -> Outcome {
+        Ok(host.emit(self.emission()?.key(key))?)
+    }
+
     /// With what it follows from.
     #[must_use]
     pub fn caused_by(mut self, causation_id: &str, correlation_id: &str) -> Self {
@@ -143,7 +193,11 @@ impl<T: CommerceEvent> Envelope<T> {
     ///
     /// When `data` has no form in JSON.
     pub fn emission(&self) -> Result<Emission, Failure> {
-        Ok(Emission::json(T::TOPIC, T::TYPE, self)?.version(&*self.event_version))
+        let emission = Emission::json(T::TOPIC, T::TYPE, self)?.version(&*self.event_version);
+        Ok(match &self.correlation_id {
+            Some(correlation_id) => emission.correlation_id(correlation_id),
+            None => emission,
+        })
     }
 }
 
@@ -156,6 +210,7 @@ mod tests {
         let time = "2026-01-01T12:00:00Z".parse().unwrap();
         let reserved = InventoryReleased {
             order_id: "o1".to_owned(),
+            user_id: "ada".to_owned(),
             items: vec![StockItem { product_id: "p1".to_owned(), quantity: 2 }],
             reason: "payment failed".to_owned(),
         };
@@ -168,7 +223,7 @@ mod tests {
         let expected = concat!(
             r#"{"eventId":"e1","eventType":"InventoryReleased","eventVersion":"v1","#,
             r#""timestamp":"2026-01-01T12:00:00Z","source":"inventory-service","#,
-            r#""correlationId":"r0","causationId":"e0","data":{"orderId":"o1","#,
+            r#""correlationId":"r0","causationId":"e0","data":{"orderId":"o1","userId":"ada","#,
             r#""items":[{"productId":"p1","quantity":2}],"reason":"payment failed"}}"#,
         );
         assert_eq!(String::from_utf8_lossy(&emission.payload), expected);

@@ -17,6 +17,9 @@ pub struct NotificationSent {
     /// About which order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<String>,
+    /// About which parcel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipment_id: Option<String>,
 }
 
 /// A user could not be told something.
@@ -34,6 +37,9 @@ pub struct NotificationFailed {
     /// About which order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<String>,
+    /// About which parcel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipment_id: Option<String>,
     /// Why.
     pub reason: String,
 }

@@ -10,6 +10,8 @@ pub struct ShippingCreated {
     pub shipment_id: String,
     /// With what.
     pub order_id: String,
+    /// For whom.
+    pub user_id: String,
     /// What the carrier calls it.
     pub tracking_number: String,
 }
@@ -22,6 +24,8 @@ pub struct ShippingDispatched {
     pub shipment_id: String,
     /// With what.
     pub order_id: String,
+    /// For whom.
+    pub user_id: String,
     /// Who has it.
     pub carrier: String,
 }
@@ -34,4 +38,6 @@ pub struct ShippingDelivered {
     pub shipment_id: String,
     /// With what.
     pub order_id: String,
+    /// For whom.
+    pub user_id: String,
 }

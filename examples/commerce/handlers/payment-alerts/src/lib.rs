@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use commerce_events::{CommerceEvent as _, PaymentFailed};
 use gristmill_plugin::patterns::{Match, Pattern};
-use gristmill_plugin::{Emission, Event, Host, Outcome, Timer};
+use gristmill_plugin::{Emission, Event, Failure, Host, Outcome, Timer};
 
 /// Topic of alerts, keyed by user.
 pub const ALERTS: &str = "payment-alerts";
 
-/// An alert takes half a minute: so long failures may take to come.
-const FAILURES: Pattern = Pattern::times(3, |event| event.event_type == PaymentFailed::TYPE)
-    .within(Duration::from_mins(10))
-    .tell("failures", alert)
-    .lateness(Duration::from_secs(30));
+/// Topic of failures that came too late to count, keyed by user.
+pub const LATE: &str = "payment-alerts-late";
+
+/// Seconds that a failure may take to come, and an alert takes, where the manifest says nothing.
+const LATENESS_SECONDS: u64 = 30;
 
 gristmill_plugin::export!(handle, on_timer);
 
@@ -22,9 +22,9 @@ gristmill_plugin::export!(handle, on_timer);
 ///
 /// # Errors
 ///
-/// Rejects as `too-late` what came over half a minute after it happened.
+/// As [`Pattern::add`] fails.
 pub fn handle(event: &Event, host: &mut Host) -> Outcome {
-    FAILURES.add(event, host)
+    failures(host)?.add(event, host)
 }
 
 /// Raises an alert.
@@ -33,7 +33,16 @@ pub fn handle(event: &Event, host: &mut Host) -> Outcome {
 ///
 /// As [`Pattern::on_timer`] fails.
 pub fn on_timer(timer: &Timer, host: &mut Host) -> Outcome {
-    FAILURES.on_timer(timer, host).map(drop)
+    failures(host)?.on_timer(timer, host).map(drop)
+}
+
+fn failures(host: &Host) -> Result<Pattern, Failure> {
+    let lateness: u64 = host.config().get_or("lateness_seconds", LATENESS_SECONDS)?;
+    Ok(Pattern::times(3, |event| event.event_type == PaymentFailed::TYPE)
+        .within(Duration::from_mins(10))
+        .tell("failures", alert)
+        .lateness(Duration::from_secs(lateness))
+        .late_to(LATE))
 }
 
 fn alert(found: &Match, host: &mut Host) -> Outcome {

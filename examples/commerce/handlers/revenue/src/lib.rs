@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use commerce_events::{PAYMENT_EVENTS, PaymentProcessed, PaymentRefunded};
 use gristmill_plugin::windows::{Count, Sum, Tumbling, Window};
-use gristmill_plugin::{Emission, Event, Host, Outcome, Timer, Timestamp};
+use gristmill_plugin::{Emission, Event, Failure, Host, Outcome, Timer, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Topic of amounts, keyed by currency.
@@ -20,8 +20,9 @@ pub const REVENUE: &str = "revenue-per-minute";
 /// Topic of amounts that came too late for their minute.
 pub const LATE: &str = "revenue-late";
 
-const PER_MINUTE: Tumbling<(Count, Sum)> =
-    Tumbling::new("revenue", Duration::from_mins(1), tell).late_to(LATE);
+/// Seconds of a window, and that a payment may take to come, where the manifest says nothing.
+const WINDOW_SECONDS: u64 = 60;
+const LATENESS_SECONDS: u64 = 60;
 
 gristmill_plugin::export!(handle, on_timer);
 
@@ -60,7 +61,7 @@ pub fn handle(event: &Event, host: &mut Host) -> Outcome {
     }
     let amount: Amount = event.json()?;
     let paid = Event { time: amount.paid_at, timestamp: amount.came_at, ..event.clone() };
-    PER_MINUTE.add(&paid, host, ((), amount.cents))
+    per_minute(host)?.add(&paid, host, ((), amount.cents))
 }
 
 /// Tells a minute that is over.
@@ -69,7 +70,14 @@ pub fn handle(event: &Event, host: &mut Host) -> Outcome {
 ///
 /// As [`Tumbling::on_timer`] fails.
 pub fn on_timer(timer: &Timer, host: &mut Host) -> Outcome {
-    PER_MINUTE.on_timer(timer, host).map(drop)
+    per_minute(host)?.on_timer(timer, host).map(drop)
+}
+
+fn per_minute(host: &Host) -> Result<Tumbling<(Count, Sum)>, Failure> {
+    let seconds = |name: &str, usual: u64| host.config().get_or(name, usual);
+    let window = Duration::from_secs(seconds("window_seconds", WINDOW_SECONDS)?);
+    let lateness = Duration::from_secs(seconds("lateness_seconds", LATENESS_SECONDS)?);
+    Ok(Tumbling::new("revenue", window, tell).lateness(lateness).late_to(LATE))
 }
 
 fn hand_on(event: &Event, host: &mut Host) -> Outcome {
