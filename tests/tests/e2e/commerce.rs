@@ -66,7 +66,7 @@ fn start(home: &Home, variables: &[(&str, String)]) -> Result<(Process, Client)>
 
 /// An event in the system's envelope, sent to its topic.
 fn send(client: &Client, topic: &str, id: &str, (kind, data): (&str, Value)) -> Result<Value> {
-    send_at(client, topic, id, (kind, data), json!("2026-03-02T08:00:00Z"))
+    send_at(client, topic, id, (kind, data), "2026-03-02T08:00:00Z")
 }
 
 fn send_at(
@@ -74,10 +74,10 @@ fn send_at(
     topic: &str,
     id: &str,
     (kind, data): (&str, Value),
-    moment: Value,
+    moment: impl Into<Value>,
 ) -> Result<Value> {
     let event = json!({
-        "eventId": id, "eventType": kind, "eventVersion": "v1", "timestamp": moment,
+        "eventId": id, "eventType": kind, "eventVersion": "v1", "timestamp": moment.into(),
         "source": "test", "correlationId": format!("request-{id}"), "data": data,
     });
     client.send(&format!("/topics/{topic}"), &event)
