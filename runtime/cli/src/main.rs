@@ -12,6 +12,7 @@ mod dlq;
 mod event;
 mod exit;
 mod explain;
+mod follow;
 mod groups;
 mod health;
 mod init;
@@ -23,8 +24,10 @@ mod plugin;
 mod plugins;
 mod problem;
 mod produce;
+mod rebuild;
 mod records;
 mod remote;
+mod replay;
 mod run;
 mod saga;
 mod send;
@@ -96,6 +99,10 @@ enum Command {
     Dlq(dlq::Args),
     /// Shows how outboxes stand, retries and discards rows that cannot be published
     Outbox(outbox::Args),
+    /// Runs a range of a topic through a subscription once more, without its effects or with them
+    Replay(replay::Args),
+    /// Makes the state of a subscription anew from its topics, beside the running one
+    Rebuild(rebuild::Args),
     /// Makes tokens for the HTTP surface of a host
     #[command(subcommand)]
     Token(token::Command),
@@ -125,6 +132,8 @@ fn main() -> ExitCode {
         Command::Audit(args) => audit::run(&args, &output),
         Command::Dlq(args) => dlq::run(args, &output),
         Command::Outbox(args) => outbox::run(args, &output),
+        Command::Replay(args) => replay::run(&args, &output),
+        Command::Rebuild(args) => rebuild::run(&args, &output),
         Command::Token(command) => token::run(&command, &output),
         Command::Completions(args) => Ok(completions::run(&args, &output)),
     };

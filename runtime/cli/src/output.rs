@@ -92,6 +92,16 @@ impl Output {
         write_line(&mut io::stderr(), text.as_ref());
     }
 
+    /// Shows how far something is, in one line of a terminal that the next call writes anew;
+    /// nothing elsewhere. An empty text takes it away.
+    pub(crate) fn progress(&self, text: &str) {
+        let mut err = io::stderr();
+        if !self.json && err.is_terminal() {
+            let written = write!(err, "\r\x1b[2K{text}").and_then(|()| err.flush());
+            drop(written);
+        }
+    }
+
     /// `text` as it looks in an answer.
     pub(crate) fn paint(&self, style: Style, text: &str) -> String {
         paint(self.colour_out, style, text)

@@ -186,6 +186,25 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// Attempts of `class` before an event is exhausted.
+    ///
+    /// What cannot succeed by trying again has one attempt unless the policy names the class
+    /// (source: the contract's table of failure classes).
+    pub fn attempts_max(&self, class: FailureClass) -> u32 {
+        let named = self.classes.get(&class).and_then(|differs| differs.max_attempts);
+        let by_class = match class {
+            FailureClass::Rejected | FailureClass::Invalid | FailureClass::Output => 1,
+            FailureClass::Retryable
+            | FailureClass::Trap
+            | FailureClass::Timeout
+            | FailureClass::Memory
+            | FailureClass::Infrastructure => self.max_attempts,
+        };
+        named.unwrap_or(by_class)
+    }
+}
+
 /// How one worker is treated, whatever its subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerPolicy {

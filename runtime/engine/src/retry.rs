@@ -84,23 +84,6 @@ impl Partition {
     }
 }
 
-/// Attempts of `class` before an event is exhausted.
-///
-/// What cannot succeed by trying again has one attempt unless the policy names the class
-/// (source: the contract's table of failure classes).
-fn attempts_max(policy: &Policy, class: FailureClass) -> u32 {
-    let named = policy.classes.get(&class).and_then(|differs| differs.max_attempts);
-    let by_class = match class {
-        FailureClass::Rejected | FailureClass::Invalid | FailureClass::Output => 1,
-        FailureClass::Retryable
-        | FailureClass::Trap
-        | FailureClass::Timeout
-        | FailureClass::Memory
-        | FailureClass::Infrastructure => policy.max_attempts,
-    };
-    named.unwrap_or(by_class)
-}
-
 fn judge(
     policy: &Policy,
     jitter: &mut Jitter,
@@ -109,7 +92,7 @@ fn judge(
     now: Instant,
 ) -> Next {
     let age = event.first_failure.map_or(Millis(0), |first| now.since(first));
-    if event.attempts >= attempts_max(policy, class) || age >= policy.max_age {
+    if event.attempts >= policy.attempts_max(class) || age >= policy.max_age {
         return Next::GiveUp;
     }
     let delay = delay(policy, jitter, event.attempts, retry_after);

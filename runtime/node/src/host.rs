@@ -14,6 +14,8 @@ use crate::groups::Groups;
 use crate::letters::{self, Letter, LetterId, Redriven, Rehearsed, Selection};
 use crate::outbox::Outboxes;
 use crate::plugins::{Inbox, Operation, PluginStatus, Refusal, SubscriptionStatus};
+use crate::rebuild::{self, RebuildError};
+use crate::replay::{self, ReplayError};
 use crate::shared::Shared;
 use crate::states::States;
 use crate::worker::Command;
@@ -41,6 +43,8 @@ struct Inner {
     outboxes: OnceLock<Arc<Outboxes>>,
     /// Two redrives at once would put one letter back twice.
     redriving: Mutex<()>,
+    replays: Arc<replay::Jobs>,
+    rebuilds: Arc<rebuild::Jobs>,
 }
 
 /// One condition of readiness.
@@ -88,10 +92,18 @@ impl Host {
                 drop(notices.send(Arc::from(appended)));
             }
         }));
-        let stopping = stopping.clone();
-        let redriving = Mutex::new(());
-        let outboxes = OnceLock::new();
-        let inner = Inner { shared, inbox, workers, stopping, grown, groups, outboxes, redriving };
+        let inner = Inner {
+            shared,
+            inbox,
+            workers,
+            stopping: stopping.clone(),
+            grown,
+            groups,
+            outboxes: OnceLock::new(),
+            redriving: Mutex::new(()),
+            replays: Arc::default(),
+            rebuilds: Arc::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -379,6 +391,47 @@ impl Host {
         letters::rehearse(&self.inner.shared, &status, &selection, limit)
             .await
             .map_err(|error: Error| Refusal::Impossible(crate::error::chain(&error)))
+    }
+
+    /// Begins a replay of a subscription.
+    pub(crate) async fn replay(
+        &self,
+        subscription: &str,
+        wanted: replay::Wanted,
+    ) -> Result<Result<Arc<replay::Job>, ReplayError>, Refusal> {
+        let status = self.subscription(subscription)?;
+        let (shared, jobs) = (Arc::clone(&self.inner.shared), Arc::clone(&self.inner.replays));
+        let stopping = self.inner.stopping.clone();
+        let start = move || jobs.start(&shared, status, wanted, stopping);
+        let started = tokio::task::spawn_blocking(start).await;
+        started.map_err(|_stopped| Refusal::Impossible("the host is stopping".to_owned()))
+    }
+
+    /// The last replay of a subscription since the host started.
+    pub(crate) fn replay_of(&self, subscription: &str) -> Option<Arc<replay::Job>> {
+        self.inner.replays.find(subscription)
+    }
+
+    /// Begins to rebuild the state of a subscription.
+    pub(crate) async fn rebuild(
+        &self,
+        subscription: &str,
+        wanted: rebuild::Wanted,
+    ) -> Result<Result<Arc<rebuild::Job>, RebuildError>, Refusal> {
+        let within = rebuild::Within {
+            shared: Arc::clone(&self.inner.shared),
+            status: self.subscription(subscription)?,
+            workers: self.inner.workers.clone(),
+            stopping: self.inner.stopping.clone(),
+        };
+        let jobs = Arc::clone(&self.inner.rebuilds);
+        let started = tokio::task::spawn_blocking(move || jobs.start(within, wanted)).await;
+        started.map_err(|_stopped| Refusal::Impossible("the host is stopping".to_owned()))
+    }
+
+    /// The last rebuild of a subscription since the host started.
+    pub(crate) fn rebuild_of(&self, subscription: &str) -> Option<Arc<rebuild::Job>> {
+        self.inner.rebuilds.find(subscription)
     }
 
     async fn figures(&self, status: &SubscriptionStatus) -> Figures {

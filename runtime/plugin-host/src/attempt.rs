@@ -39,6 +39,8 @@ pub(crate) struct Attempt {
     pub(crate) refused: Option<EmitError>,
     /// What a handler needs was unavailable: a retry after it is class `infrastructure`.
     pub(crate) unavailable: Option<Unavailable>,
+    /// The first request that was withheld.
+    pub(crate) withheld: Option<String>,
     /// Its own span, where traces are known of.
     pub(crate) span: Option<TraceContext>,
     /// Spans of its requests that have ended.
@@ -103,6 +105,7 @@ impl Attempt {
             world,
             refused: None,
             unavailable: None,
+            withheld: None,
             span: request.span,
             calls: Vec::new(),
             emissions: Vec::new(),

@@ -91,6 +91,12 @@ pub(crate) fn no_timer_handler() -> Failure {
     Failure { code: Some("E0347".to_owned()), ..new(FailureClass::Rejected, reason) }
 }
 
+/// It asked for a request that was not to be sent: what it would have done then is not known.
+pub(crate) fn withheld(request: &str) -> Failure {
+    let reason = format!("the handler asks for {request}, and nothing is sent");
+    Failure { code: Some("E0349".to_owned()), ..new(FailureClass::Infrastructure, &reason) }
+}
+
 /// The host is ending: no instance will be free again.
 pub(crate) fn no_seat() -> Failure {
     let reason = "no instance is free";

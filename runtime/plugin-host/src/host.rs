@@ -100,6 +100,9 @@ impl Host {
         if let Some(reason) = told.unavailable {
             attempt.unavailable.get_or_insert(Unavailable { code: "E0348", reason });
         }
+        if let Some(request) = told.withheld {
+            attempt.withheld.get_or_insert(request);
+        }
     }
 }
 

@@ -44,6 +44,9 @@ pub struct HttpGrants {
     pub requests: u32,
     /// Longest wait for the answer to one: its status and headers.
     pub timeout: Duration,
+    /// Whether nothing is sent at all: an attempt that asks for a request then fails, whatever its
+    /// handler makes of that.
+    pub withheld: bool,
 }
 
 /// Addresses that may be called.
@@ -61,7 +64,13 @@ pub struct HttpOrigin {
 impl Default for HttpGrants {
     /// Nothing may be called.
     fn default() -> Self {
-        Self { origins: Vec::new(), private: false, requests: 16, timeout: Duration::from_secs(3) }
+        Self {
+            origins: Vec::new(),
+            private: false,
+            requests: 16,
+            timeout: Duration::from_secs(3),
+            withheld: false,
+        }
     }
 }
 
@@ -85,6 +94,8 @@ pub(crate) struct Told {
     pub(crate) lines: Vec<(Level, String)>,
     /// The first that could not be sent, or was not answered.
     pub(crate) unavailable: Option<String>,
+    /// The first that was withheld.
+    pub(crate) withheld: Option<String>,
     /// Spans of those that were answered, or not.
     pub(crate) calls: Vec<Span>,
     open: Calls,
@@ -142,6 +153,7 @@ impl Outgoing {
         Told {
             lines: std::mem::take(&mut told.lines),
             unavailable: told.unavailable.take(),
+            withheld: told.withheld.take(),
             calls: told.open.take(all),
             open: Calls::default(),
         }
@@ -213,6 +225,11 @@ impl WasiHttpHooks for Outgoing {
         let Some(target) = Target::of(request.uri()) else {
             return Box::new(async { Err(Error::HttpRequestUriInvalid) });
         };
+        if self.settings.http.withheld {
+            let what = format!("{} {target}", request.method());
+            lock(&self.told).withheld.get_or_insert(what);
+            return Box::new(async { Err(Error::HttpRequestDenied) });
+        }
         let pass = match self.admit(&target) {
             Ok(pass) => pass,
             Err((error, reason)) => {

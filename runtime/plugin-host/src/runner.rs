@@ -132,6 +132,7 @@ impl Runner {
         };
         let mut attempt = instance.end_attempt();
         let calls = attempt.as_mut().map(|it| std::mem::take(&mut it.calls)).unwrap_or_default();
+        let withheld = attempt.as_mut().and_then(|it| it.withheld.take());
         // What an instance of its own costs is the attempt's, to its end.
         let ending = Instant::now();
         if intact && instance.served() < self.settings.limits.reuse {
@@ -141,7 +142,10 @@ impl Runner {
         }
         let usage = Usage { busy: busy.saturating_add(ending.elapsed()), ..usage };
         let effects = attempt.map(Attempt::into_effects).unwrap_or_default();
-        let result: Result<_, Failure> = result.map(|()| effects);
+        let result: Result<_, Failure> = match withheld {
+            Some(request) => Err(failure::withheld(&request)),
+            None => result.map(|()| effects),
+        };
         Finished { result, usage, calls }
     }
 }

@@ -100,6 +100,28 @@ pub enum Change {
         /// When it ceases to exist; `None` never.
         expires: Option<Instant>,
     },
+    /// Sets a state value that is read like any other, and is not forgotten by itself once it
+    /// expires: of a state that is made beside another, whose time is not the clock's.
+    StateKeep {
+        /// Whose state.
+        scope: Scope,
+        /// The event's key.
+        key: Bytes,
+        /// Name of the value under that key.
+        name: String,
+        /// The value.
+        value: Bytes,
+        /// When it ceases to exist; `None` never.
+        expires: Option<Instant>,
+    },
+    /// Gives a scope the state and timers of another, which has none afterwards. What it had is
+    /// forgotten. Takes constant time; the space comes back in the background.
+    StateMove {
+        /// Whose they were.
+        from: Scope,
+        /// Whose they are.
+        to: Scope,
+    },
     /// Deletes a state value, if there is one.
     StateDelete {
         /// Whose state.
@@ -198,11 +220,12 @@ pub enum Change {
 }
 
 impl Change {
-    /// The scope it belongs to; `None` for documents, which have none, and for clears, which may
-    /// be of many.
+    /// The scope it belongs to; `None` for documents, which have none, and for moves and clears,
+    /// which may be of many.
     pub fn scope(&self) -> Option<Scope> {
         match self {
             Self::StateSet { scope, .. }
+            | Self::StateKeep { scope, .. }
             | Self::StateDelete { scope, .. }
             | Self::TimerSet { scope, .. }
             | Self::TimerDelete { scope, .. }
@@ -211,7 +234,7 @@ impl Change {
             | Self::ParkedUpdate { scope, .. }
             | Self::ParkedDelete { scope, .. }
             | Self::Progress { scope, .. } => Some(*scope),
-            Self::SubscriptionClear { .. } | Self::Document { .. } => None,
+            Self::StateMove { .. } | Self::SubscriptionClear { .. } | Self::Document { .. } => None,
         }
     }
 }
@@ -270,6 +293,19 @@ pub enum Parked {
     },
     /// A timer that came due.
     Timer(TimerRecord),
+}
+
+/// A state value with all that is kept of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateEntry {
+    /// The event's key.
+    pub key: Bytes,
+    /// Name of the value under that key.
+    pub name: String,
+    /// The value.
+    pub value: Bytes,
+    /// When it ceases to exist; `None` never.
+    pub expires: Option<Instant>,
 }
 
 /// Everything durable about one partition of a subscription, for an assignment.

@@ -40,7 +40,9 @@
 //!
 //! # What is not in the log
 //!
-//! [`Change::Document`]: documents are the host's own. [`Change::SubscriptionClear`]: to forget
+//! [`Change::Document`]: documents are the host's own. [`Change::StateKeep`] and
+//! [`Change::StateMove`]: a state beside another is the host's own too, and who takes its place
+//! writes what differs. [`Change::SubscriptionClear`]: to forget
 //! what is in a log, its owner deletes the log, or writes tombstones of all it holds. State values
 //! that expire leave no tombstone by themselves: they come back with their expiry and are then
 //! forgotten like any other. [`encode`] makes a tombstone of a [`Change::StateDelete`].
@@ -84,7 +86,8 @@ pub struct Entry {
 /// its moment is that of the youngest. It takes 36 bytes per mark and 16 more. The owner of the log
 /// starts from one more than the greatest [`mark_batch`] it has read, 0 if there is none.
 ///
-/// [`Change::Document`] and [`Change::SubscriptionClear`] are skipped: see the module.
+/// [`Change::Document`], [`Change::StateKeep`], [`Change::StateMove`] and
+/// [`Change::SubscriptionClear`] are skipped: see the module.
 ///
 /// # Errors
 ///
@@ -229,7 +232,10 @@ fn encode_one(change: &Change, marks: &mut Marks, entries: &mut Vec<Entry>) -> R
             key.u8(PROGRESS).u32(topic.0);
             put(key.finish().into(), Some(versioned(&record::encode_progress(progress))));
         }
-        Change::SubscriptionClear { .. } | Change::Document { .. } => {}
+        Change::StateKeep { .. }
+        | Change::StateMove { .. }
+        | Change::SubscriptionClear { .. }
+        | Change::Document { .. } => {}
     }
     Ok(())
 }

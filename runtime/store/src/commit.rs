@@ -197,6 +197,7 @@ impl<'a> Commit<'a> {
             Write::Clear { subscription, partition, what } => {
                 self.clear(subscription, partition, what);
             }
+            Write::Move { from, to } => self.move_state(from, to),
             Write::Meta { key, value: Some(value) } => self.put(Place::Meta, key, value),
             Write::Meta { key, value: None } => self.delete(Place::Meta, key),
         }
@@ -289,6 +290,22 @@ impl<'a> Commit<'a> {
             }
             self.put_meta(meta::scope(scope), encode_cells(&new));
             self.cells.insert(scope, new);
+        }
+    }
+
+    /// Gives `to` the cells of state and timers that `from` has, and `from` new ones.
+    fn move_state(&mut self, from: Scope, to: Scope) {
+        let (mut giving, mut taking) = (self.cells(from), self.cells(to));
+        for kind in [Kind::State, Kind::Timers] {
+            let given_up = Abandoned::Cell(kind, taking.of(kind));
+            taking.set(kind, giving.of(kind));
+            giving.set(kind, self.new_cell());
+            self.gives_up = true;
+            self.after.push(Box::new(move |memory| memory.abandon(given_up)));
+        }
+        for (scope, cells) in [(from, giving), (to, taking)] {
+            self.put_meta(meta::scope(scope), encode_cells(&cells));
+            self.cells.insert(scope, cells);
         }
     }
 

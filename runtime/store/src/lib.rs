@@ -35,7 +35,7 @@ mod writer;
 
 pub use change::{
     Append, Batch, Change, Cleared, Header, Loaded, Parked, ParkedRecord, ReadLimit, Receipt,
-    Scope, Stored, TimerRecord,
+    Scope, StateEntry, Stored, TimerRecord,
 };
 pub use error::{Class, Error, Failed};
 pub use figures::{Figures, Histogram, MarkFigures, Space};

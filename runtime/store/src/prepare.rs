@@ -53,6 +53,11 @@ pub(crate) enum Write {
         kind: Kind,
         key: Vec<u8>,
     },
+    /// State and timers change their scope.
+    Move {
+        from: Scope,
+        to: Scope,
+    },
     /// A state value that expires.
     Expiring {
         scope: Scope,
@@ -125,6 +130,13 @@ impl Prepared {
                     }
                 }
             }
+            Change::StateKeep { scope, key, name, value, expires } => {
+                let key = state_key(&key, &name)?;
+                limit("state value", value.len(), VALUE_MAX)?;
+                let value = record::encode_state(&value, expires).into();
+                self.put(scope, Kind::State, key, value);
+            }
+            Change::StateMove { from, to } => self.writes.push(Write::Move { from, to }),
             Change::StateDelete { scope, key, name } => {
                 self.delete(scope, Kind::State, state_key(&key, &name)?);
             }

@@ -11,7 +11,7 @@ use gristmill_engine::{
 };
 
 use crate::{
-    Error, Keys, Loaded, MarkFigures, Names, ParkedRecord, Scope, TimerRecord,
+    Error, Keys, Loaded, MarkFigures, Names, ParkedRecord, Scope, StateEntry, TimerRecord,
     codec::Decoder,
     disk::Kind,
     key::{self, ParkedPart},
@@ -157,6 +157,33 @@ pub(crate) fn state_keys(
     let prefix = key::state_prefix(cells.state, page.prefix);
     let after = page.after.map(|(key, name)| key::state(cells.state, key, name));
     state_page(shared, &prefix, after, page.limit, now)
+}
+
+/// State of a scope, expired or not, after a key and name if they are given.
+pub(crate) fn state_entries(
+    shared: &Shared,
+    scope: Scope,
+    after: Option<(&[u8], &str)>,
+    limit: u32,
+) -> Result<Vec<StateEntry>, Error> {
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+    let Some(cells) = cells(shared, scope) else { return Ok(Vec::new()) };
+    let prefix = key::state_prefix(cells.state, &[]);
+    let to = key::after_prefix(&prefix).map_or(Unbounded, Excluded);
+    let from = match after {
+        Some((key, name)) => Excluded(key::state(cells.state, key, name)),
+        None => Included(prefix),
+    };
+    let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
+    let mut found = Vec::new();
+    for guard in shared.disk.state.range((from, to)).take(limit) {
+        let (key, value) = guard.into_inner().map_err(failed("state"))?;
+        let (expires, value) = record::decode_state(&mut Decoder::of("state value", value))?;
+        let corrupt = Error::Corrupt { what: "state", reason: "its key is no key and name" };
+        let (key, name) = key::state_parts(&key).ok_or(corrupt)?;
+        found.push(StateEntry { key: Bytes::from(key), name: name.to_owned(), value, expires });
+    }
+    Ok(found)
 }
 
 /// Live state under a prefix, after a key if one is given.

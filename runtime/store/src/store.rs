@@ -15,8 +15,8 @@ use gristmill_engine::{
 
 use crate::{
     Batch, Bounds, Error, Failed, Figures, Loaded, MarkFigures, ParkedRecord, ReadLimit, Receipt,
-    Scope, Settings, Space, Stored, TimerRecord, Topic, TopicFigures, TopicSpec, TopicUpdate, log,
-    murmur, open, prepare, scoped,
+    Scope, Settings, Space, StateEntry, Stored, TimerRecord, Topic, TopicFigures, TopicSpec,
+    TopicUpdate, log, murmur, open, prepare, scoped,
     shared::{Counters, Queue, Shared},
     space::Room,
     synced::Synced,
@@ -330,6 +330,20 @@ impl Store {
         now: Instant,
     ) -> Result<Vec<String>, Error> {
         scoped::state_names(&self.0.shared, scope, key, page, now)
+    }
+
+    /// State in order of key and name, expired or not, after a key and name if they are given.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`], [`Error::Corrupt`].
+    pub fn state_entries(
+        &self,
+        scope: Scope,
+        after: Option<(&[u8], &str)>,
+        limit: u32,
+    ) -> Result<Vec<StateEntry>, Error> {
+        scoped::state_entries(&self.0.shared, scope, after, limit)
     }
 
     /// Keys and names in key order, whose key begins with `page.prefix`.

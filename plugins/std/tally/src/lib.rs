@@ -1,5 +1,6 @@
 //! Numbers the events of each key and publishes each with its number, so that anyone who knows the
-//! input can tell what must come out. Events can ask it to fail, to reject or to set a timer.
+//! input can tell what must come out. Events can ask it to fail, to reject or to set a timer. With
+//! `step` in its configuration it counts wrong, by that many.
 
 use std::time::Duration;
 
@@ -50,7 +51,8 @@ fn on_timer(timer: &Timer, host: &mut Host) -> Outcome {
 }
 
 fn number(id: &str, host: &mut Host) -> Outcome {
-    let number = host.state().get_json::<u64>("count")?.unwrap_or(0) + 1;
+    let step = host.config().get("step")?.and_then(|step| step.parse().ok()).unwrap_or(1);
+    let number = host.state().get_json::<u64>("count")?.unwrap_or(0) + step;
     host.state().set_json("count", &number)?;
     let to: String = host.config().require("to")?;
     host.emit(Emission::json(to, "tally.numbered", &Numbered { id, number })?)?;

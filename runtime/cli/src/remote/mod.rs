@@ -140,6 +140,14 @@ impl Client {
         Ok(())
     }
 
+    /// Answer of a `DELETE`.
+    pub(crate) fn end(&self, path: &str) -> Result<Value, Problem> {
+        let to = self.agent.delete(format!("{}{path}", self.base));
+        let answered = self.introduced(to).call();
+        let mut response = self.granted(answered)?;
+        Ok(self.whole(&mut response)?)
+    }
+
     /// Answer of a `POST` with any body.
     pub(crate) fn send(&self, request: Request<'_>, body: &[u8]) -> Result<Value, Failure> {
         let mut response = self.granted(self.posted(request, body))?;

@@ -17,6 +17,8 @@ use crate::commands::Unroutable;
 use crate::consumer_groups::GroupsError;
 use crate::envelope::Invalid;
 use crate::plugins::Refusal;
+use crate::rebuild::RebuildError;
+use crate::replay::{Class as ReplayClass, ReplayError};
 use crate::schemas::Away;
 
 /// Seconds after which a host that stops, or lacks space, may be asked again.
@@ -317,6 +319,25 @@ impl From<GroupsError> for ApiError {
             Some(hint) => answer.hint(hint),
             None => answer,
         }
+    }
+}
+
+impl From<ReplayError> for ApiError {
+    fn from(error: ReplayError) -> Self {
+        let status = match error.class() {
+            ReplayClass::Reject => StatusCode::BAD_REQUEST,
+            ReplayClass::Conflict => StatusCode::CONFLICT,
+            ReplayClass::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.code(), crate::error::chain(&error)).hint(error.hint())
+    }
+}
+
+impl From<RebuildError> for ApiError {
+    fn from(error: RebuildError) -> Self {
+        // What is found out later is told with the rebuild itself.
+        Self::new(StatusCode::CONFLICT, error.code(), crate::error::chain(&error))
+            .hint(error.hint())
     }
 }
 

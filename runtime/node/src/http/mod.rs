@@ -15,6 +15,8 @@ mod openapi;
 mod operate;
 mod outbox;
 mod query;
+mod rebuild;
+mod replay;
 mod server;
 mod state;
 mod stream;
@@ -136,6 +138,16 @@ fn routes() -> Vec<Route> {
         route("/api/v1/subscriptions", &[READ], get(operate::subscriptions)),
         route("/api/v1/subscriptions/{subscription}/pause", &[OPERATE], post(operate::pause)),
         route("/api/v1/subscriptions/{subscription}/resume", &[OPERATE], post(operate::resume)),
+        route(
+            "/api/v1/subscriptions/{subscription}/replay",
+            &[READ, OPERATE, DELETE],
+            get(replay::show).post(replay::start).delete(replay::cancel),
+        ),
+        route(
+            "/api/v1/subscriptions/{subscription}/rebuild",
+            &[READ, OPERATE, DELETE],
+            get(rebuild::show).post(rebuild::start).delete(rebuild::cancel),
+        ),
         route("/api/v1/groups", &[READ], get(groups::list)),
         route("/api/v1/groups/{group}", &[READ], get(groups::describe)),
         route("/api/v1/groups/{group}/reset", &[OPERATE], post(groups::reset)),

@@ -317,6 +317,7 @@ fn runner_settings(
             private: grants.http_private,
             requests: limits.http_requests,
             timeout: Duration::from_millis(limits.http_timeout.0),
+            withheld: false,
         },
     })
 }

@@ -113,6 +113,9 @@ impl Worker {
             self.take_over(binding, partition);
             return Ok(());
         }
+        if self.is_held((binding.subscription, partition)) {
+            return Ok(());
+        }
         let mut found = Vec::new();
         for source in binding.sources.iter().filter(|it| partition.0 < it.partitions) {
             let bounds = self.shared.store.bounds(source.topic, partition)?;

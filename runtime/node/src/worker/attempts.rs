@@ -416,7 +416,7 @@ impl Worker {
 }
 
 /// An emission that cannot be written as its topic wants it.
-fn undone(broken: Broken) -> Failure {
+pub(super) fn undone(broken: Broken) -> Failure {
     match broken {
         Broken::Away(it) => request::away(it),
         Broken::Invalid(it) => refused(&Refused { code: it.code, text: it.to_string() }),

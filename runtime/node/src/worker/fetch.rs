@@ -30,8 +30,8 @@ pub(super) type CursorId = (SubscriptionId, PartitionId, TopicId);
 
 /// What the engine may know of a record.
 pub(super) struct Look {
-    id: Option<IdHash>,
-    verdict: Verdict,
+    pub(super) id: Option<IdHash>,
+    pub(super) verdict: Verdict,
     pub(super) failure: Option<Failure>,
     /// As its handler is given it.
     pub(super) handled: Option<Handled>,

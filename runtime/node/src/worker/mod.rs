@@ -7,6 +7,7 @@ mod backlog;
 mod dead_letter;
 mod fetch;
 mod filling;
+mod hold;
 mod local;
 mod measure;
 mod overlay;
@@ -15,6 +16,7 @@ mod part;
 mod pass_on;
 mod rehearsal;
 mod request;
+mod scratch;
 mod spans;
 mod stage;
 mod standing;
@@ -35,17 +37,21 @@ use gristmill_kafka::Committer;
 use gristmill_plugin_host::Runner;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use self::hold::Holding;
 pub(crate) use self::ownership::Told;
 pub(crate) use self::rehearsal::rehearsal;
+pub(crate) use self::scratch::{Beneath, Did, Emitted, Outcome, Ran, Scratch, withheld_runner};
 
 use self::attempts::{Attempts, Invocation};
 use self::fetch::CursorId;
 use self::filling::Filling;
+use self::hold::Hold;
 use self::local::Locals;
 use self::measure::Tally;
 use self::ownership::{Ask, Ownership};
 use self::part::Part;
 use self::spans::Spans;
+use self::stage::Place;
 use crate::Error;
 use crate::binding::Binding;
 use crate::envelope::time::Stamp;
@@ -75,6 +81,8 @@ pub(crate) enum Command {
     Local(Arc<LocalTopics>),
     /// What the engine holds for a subscription, for metrics.
     Figures(SubscriptionId, oneshot::Sender<Figures>),
+    /// A partition is held for a while, or goes on.
+    Hold(Holding),
     /// The host stops.
     Drain,
 }
@@ -93,6 +101,8 @@ pub(crate) struct Worker {
     sender: mpsc::UnboundedSender<Command>,
     parts: BTreeMap<(SubscriptionId, PartitionId), Part>,
     versions: Map<(SubscriptionId, Version), Bound>,
+    /// Partitions that are held at a checkpoint, or will be.
+    holds: BTreeMap<Place, Hold>,
     /// Bindings whose topics differ: they wait until the old partitions are released.
     rebinding: BTreeMap<SubscriptionId, Arc<Binding>>,
     /// The version each subscription uses now.
@@ -151,6 +161,7 @@ impl Worker {
             commands: channel.1,
             parts: BTreeMap::new(),
             versions: Map::default(),
+            holds: BTreeMap::new(),
             rebinding: BTreeMap::new(),
             current: BTreeMap::new(),
             meters: BTreeMap::new(),
@@ -263,6 +274,7 @@ impl Worker {
                 let _asker_gone = answer.send(self.engine.figures(subscription));
                 Ok(())
             }
+            Command::Hold(holding) => self.hold(holding),
             Command::Drain => self.feed(Input::Drain),
         }
     }
@@ -378,6 +390,9 @@ impl Worker {
                 }
             }
             Effect::Released { subscription, partition, generation: _ } => {
+                if self.released_to_hold((subscription, partition))? {
+                    return Ok(());
+                }
                 self.parts.remove(&(subscription, partition));
                 self.let_go((subscription, partition))?;
                 self.assign_when_released(subscription)?;

@@ -132,6 +132,11 @@ impl Ownership {
         self.memberships.get(&subscription)?.owned.get(&partition).copied()
     }
 
+    /// Whether the group asked a number back.
+    pub(super) fn is_asked_back(&self, place: Place) -> bool {
+        self.revoking.contains(&place)
+    }
+
     /// Calls a takeover off, if there is one.
     fn call_off(&mut self, place: Place) {
         if let Some(ticket) = self.takeovers.remove(&place) {
@@ -217,6 +222,7 @@ impl Worker {
         let Some(kafka) = &mut self.kafka else { return Ok(()) };
         kafka.call_off(place);
         kafka.revoking.remove(&place);
+        self.holds.remove(&place);
         if let Some(membership) = self.membership(subscription) {
             membership.owned.remove(&partition);
         }
@@ -231,7 +237,7 @@ impl Worker {
     /// back for the sake of other topics it waits for those.
     pub(super) fn take_over(&mut self, binding: &Arc<Binding>, partition: PartitionId) {
         let place = (binding.subscription, partition);
-        if self.rebinding.contains_key(&binding.subscription) {
+        if self.rebinding.contains_key(&binding.subscription) || self.is_held(place) {
             return;
         }
         let Some(kafka) = &mut self.kafka else { return };
@@ -380,6 +386,7 @@ impl Worker {
             // It is being given back, and then read anew.
             return;
         }
+        self.holds.remove(&(subscription, partition));
         self.inputs.push_back(Input::Lost { subscription, partition });
         self.take_over(&binding, partition);
     }

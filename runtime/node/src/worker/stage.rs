@@ -383,7 +383,7 @@ pub(super) fn state_value(change: StateChange, event_time: Instant) -> (String, 
 
 /// A timer's name in the store, and its setting; none where it is cancelled. Settings are numbered
 /// in call order.
-fn timer_change(
+pub(super) fn timer_change(
     (hasher, key): (&Hasher128, &Bytes),
     request: TimerRequest,
     sequence: &mut u64,
@@ -401,7 +401,7 @@ fn timer_change(
 }
 
 /// What a timer set by this event carries with it.
-fn inherited(content: &Content, handled: &Handled) -> TimerContext {
+pub(super) fn inherited(content: &Content, handled: &Handled) -> TimerContext {
     let mut carried = match content {
         // A timer set by a timer names the event that began it.
         Content::Timer(timer) => TimerContext::read(timer),

@@ -104,7 +104,7 @@ impl Worker {
     }
 
     /// The offsets of every partition that was touched, moved or not: they are what fences.
-    fn offsets(&self, places: &[Place]) -> Vec<GroupOffsets> {
+    pub(super) fn offsets(&self, places: &[Place]) -> Vec<GroupOffsets> {
         let Some(kafka) = &self.kafka else { return Vec::new() };
         let mut by_group: BTreeMap<_, (Vec<_>, Vec<_>)> = BTreeMap::new();
         for place in places {

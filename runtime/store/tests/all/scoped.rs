@@ -127,6 +127,50 @@ fn state_expires_on_read_at_once_and_on_disk_in_the_background() {
 }
 
 #[test]
+fn state_made_beside_another_takes_its_place_at_once() {
+    let mut world = World::new();
+    let (running, beside) = (world.scope("s", 0), world.scope("beside", 0));
+    let text = |text: &'static str| Bytes::from_static(text.as_bytes());
+    let kept = |name: &str, expires: u64| Change::StateKeep {
+        scope: beside,
+        key: text("k"),
+        name: name.to_owned(),
+        value: text("new"),
+        expires: Some(Instant(expires)),
+    };
+    world.changes(vec![
+        set(running, "k", "a", "old", None),
+        set(running, "k", "z", "old", None),
+        set(beside, "k", "a", "new", None),
+        kept("past", START + 1),
+    ]);
+    // Its time is not the clock's: nothing of it goes by itself.
+    world.clock.pass(Millis(10));
+    world.store().maintain().expect("maintains");
+    assert_eq!(get(&world, beside, "k", "past", START).as_deref(), Some("new"));
+    assert_eq!(get(&world, beside, "k", "past", START + 1), None);
+    let entries = |world: &World, scope| -> Vec<(String, Option<Instant>)> {
+        let found = world.store().state_entries(scope, None, 10).expect("reads");
+        found.into_iter().map(|entry| (entry.name, entry.expires)).collect()
+    };
+    let new = [("a".to_owned(), None), ("past".to_owned(), Some(Instant(START + 1)))];
+    assert_eq!(entries(&world, beside), new);
+    let after = world.store().state_entries(beside, Some((b"k", "a")), 10).expect("reads");
+    assert_eq!(after.len(), 1, "{after:?}");
+    world.change(Change::StateMove { from: beside, to: running });
+    for again in [false, true] {
+        if again {
+            world.reopen();
+        }
+        assert_eq!(entries(&world, running), new);
+        assert_eq!(entries(&world, beside), []);
+    }
+    world.changes(vec![set(running, "k", "a", "later", None), set(beside, "k", "a", "x", None)]);
+    assert_eq!(get(&world, running, "k", "a", START).as_deref(), Some("later"));
+    assert_eq!(get(&world, beside, "k", "a", START).as_deref(), Some("x"));
+}
+
+#[test]
 fn a_backlog_of_expired_state_goes_in_slices() {
     let world = World::new();
     let scope = world.scope("s", 0);
