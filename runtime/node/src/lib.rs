@@ -14,6 +14,7 @@ mod consumer_groups;
 mod encryption;
 mod envelope;
 mod error;
+mod gate;
 mod gauges;
 mod groups;
 mod host;

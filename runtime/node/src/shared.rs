@@ -14,12 +14,17 @@ use crate::broker::{self, Broker};
 use crate::clock::Clock;
 use crate::encryption::Encryption;
 use crate::envelope::Hasher128;
+use crate::gate::Gate;
 use crate::letters::Tallies;
 use crate::metrics::Metrics;
 use crate::plugins::{Board, Inbox};
 use crate::schemas::Schemas;
 use crate::telemetry::Telemetry;
 use crate::{Error, progress};
+
+/// Changelogs that are read at once: of the 16 reads that a cluster lets a host have, four are left
+/// to whoever asks for records, dead letters or metrics meanwhile.
+const RESTORES_MAX: usize = 12;
 
 /// What all parts of a running host share.
 #[derive(Debug)]
@@ -50,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) telemetry: Telemetry,
     /// How far each subscription has come.
     pub(crate) progress: progress::Board,
+    /// Restores that read changelogs.
+    pub(crate) restores: Gate,
     /// Whose the dead letters of common topics are.
     pub(crate) tallies: Tallies,
     /// Subscriptions an operator or their policy paused; kept across restarts.
@@ -129,6 +136,7 @@ impl Shared {
             seed,
             board: Board::default(),
             progress: progress::Board::default(),
+            restores: Gate::new(RESTORES_MAX),
             tallies: Tallies::default(),
             paused: Mutex::new(paused),
             supervisor: OnceLock::new(),

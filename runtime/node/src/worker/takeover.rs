@@ -130,11 +130,23 @@ impl Takeover {
         };
         let mut standing = self.known(topic.id, (start, end))?;
         let mut told = Progress::new(standing.next, end.0);
-        loop {
+        // Many restores at once would leave no read to anybody else.
+        let _pass = self.shared.restores.enter();
+        let mut was_empty = false;
+        while standing.next < end.0 {
             let limit = ReadLimit { events: STEP_EVENTS, bytes: STEP_BYTES };
             let from = Offset(standing.next);
             let read = kafka.reader().read((name, number), from, limit, Duration::ZERO)?;
-            let Some(last) = read.last().map(|record| record.offset) else { break };
+            let Some(last) = read.last().map(|record| record.offset) else {
+                // Below the end nothing may be left but the ends of transactions. A reader that
+                // was elsewhere before may tell of an end that it saw there: it is asked again.
+                if was_empty {
+                    break;
+                }
+                was_empty = true;
+                continue;
+            };
+            was_empty = false;
             self.take_over(&mut standing, read, last)?;
             told.tell(&self.binding.name, number, standing.next);
             if self.is_cancelled() {

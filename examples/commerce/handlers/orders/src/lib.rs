@@ -20,7 +20,7 @@ gristmill_plugin::export!(handle);
 #[serde(rename_all = "kebab-case", tag = "is")]
 enum Stage {
     /// Its user was told, and its payment was not seen yet.
-    Told { shipment_id: String },
+    Told { shipment_id: String, by: String },
     /// Paid.
     Confirmed,
     /// On its way, or cancelled.
@@ -49,12 +49,14 @@ fn confirm(payment: PaymentProcessed, event: &Event, host: &mut Host) -> Outcome
     let confirmed = OrderConfirmed { order_id: order_id.clone(), user_id: user_id.clone() };
     let told = match host.state().get_json(&name)? {
         Some(Stage::Confirmed | Stage::Ended) => return Ok(()),
-        Some(Stage::Told { shipment_id }) => Some(shipment_id),
+        Some(Stage::Told { shipment_id, by }) => Some((shipment_id, by)),
         None => None,
     };
     Envelope::following(event, id, SOURCE, confirmed).of(&user_id).tell(host)?;
     match told {
-        Some(shipment_id) => shipped(OrderShipped { order_id, user_id, shipment_id }, event, host),
+        Some((shipment_id, by)) => {
+            shipped(OrderShipped { order_id, user_id, shipment_id }, (event, &by), host)
+        }
         None => Ok(host.state().set_json(&name, &Stage::Confirmed)?),
     }
 }
@@ -67,17 +69,23 @@ fn ship(told: NotificationSent, event: &Event, host: &mut Host) -> Outcome {
     let name = name(&order_id);
     match host.state().get_json(&name)? {
         Some(Stage::Confirmed) => {
-            shipped(OrderShipped { order_id, user_id: told.user_id, shipment_id }, event, host)
+            let order = OrderShipped { order_id, user_id: told.user_id, shipment_id };
+            shipped(order, (event, &event.id), host)
         }
         Some(Stage::Told { .. } | Stage::Ended) => Ok(()),
-        None => Ok(host.state().set_json(&name, &Stage::Told { shipment_id })?),
+        None => {
+            let stage = Stage::Told { shipment_id, by: event.id.clone() };
+            Ok(host.state().set_json(&name, &stage)?)
+        }
     }
 }
 
-fn shipped(order: OrderShipped, event: &Event, host: &mut Host) -> Outcome {
+/// Whatever is seen last, that the user was told is what ships an order: `by` is that event.
+fn shipped(order: OrderShipped, (event, by): (&Event, &str), host: &mut Host) -> Outcome {
     host.state().set_json(&name(&order.order_id), &Stage::Ended)?;
     let (id, user_id) = (format!("{}-shipped", order.order_id), order.user_id.clone());
-    Envelope::following(event, id, SOURCE, order).of(&user_id).tell(host)
+    let shipped = Envelope::following(event, id, SOURCE, order).of(&user_id);
+    shipped.caused_by(by, &event.correlation_id).tell(host)
 }
 
 fn cancel(released: InventoryReleased, event: &Event, host: &mut Host) -> Outcome {
