@@ -374,7 +374,11 @@ fn slowed(manifest: &str) -> String {
 }
 
 /// Events that a host has finished since it started.
-fn completed(client: &Client) -> Result<u64> {
+///
+/// # Errors
+///
+/// When it does not answer.
+pub fn completed(client: &Client) -> Result<u64> {
     const FULL: u16 = 409;
     let (status, text) = client.answer("/metrics")?;
     // A host that restores much state on Kafka reads as much as it may, and tells no backlogs yet.

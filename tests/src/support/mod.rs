@@ -9,6 +9,7 @@ pub mod component;
 pub mod example;
 pub mod home;
 pub mod kafka;
+pub mod pages;
 pub mod postgres;
 pub mod process;
 pub mod random;

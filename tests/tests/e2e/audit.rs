@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use gristmill_tests::support::client::{Client, Stored};
 use gristmill_tests::support::component::{binary, guest};
-use gristmill_tests::support::example::Place;
+use gristmill_tests::support::example::{Place, completed};
 use gristmill_tests::support::home::Home;
 use gristmill_tests::support::kafka::witness::Ground;
 use gristmill_tests::support::wait;
@@ -111,12 +111,6 @@ fn places(records: &[Vec<Stored>]) -> Vec<(String, u64, u64)> {
         .collect();
     places.sort();
     places
-}
-
-fn completed(client: &Client) -> Result<u64> {
-    let text = client.get("/metrics")?;
-    let lines = text.lines().filter(|it| it.starts_with("gristmill_events_completed_total{"));
-    Ok(lines.filter_map(|it| it.rsplit(' ').next()?.parse::<u64>().ok()).sum())
 }
 
 /// A trail of everything, however often the host is killed.

@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -14,6 +13,7 @@ use gristmill_tests::support::component::{binary, root};
 use gristmill_tests::support::example::{Example, Party, Place, settle};
 use gristmill_tests::support::home::{Home, Process};
 use gristmill_tests::support::kafka::witness::Ground;
+use gristmill_tests::support::pages::Pages;
 use gristmill_tests::support::wait;
 use serde_json::{Value, json};
 
@@ -195,38 +195,6 @@ fn a_party_that_is_away_holds_up_nobody_else() -> Result<()> {
     host.stop()
 }
 
-/// Serves `examples/pos` to browsers, as its README does. Killed when dropped.
-struct Pages {
-    process: Child,
-    address: String,
-}
-
-impl Pages {
-    fn start() -> Result<Self> {
-        let mut process = Command::new("python3")
-            .args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"])
-            .current_dir(root().join("examples/pos"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("start python3")?;
-        let mut said = String::new();
-        let told = process.stdout.take().context("a pipe")?;
-        BufReader::new(told).read_line(&mut said)?;
-        let port = said.split(" port ").nth(1).and_then(|it| it.split(' ').next());
-        let address = format!("http://127.0.0.1:{}", port.with_context(|| said.clone())?);
-        Ok(Self { process, address })
-    }
-}
-
-impl Drop for Pages {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
 /// The host's page in a browser, following letters that are sent.
 fn page(pages: &Pages, client: &Client, query: &str) -> Result<Browser> {
     let (pages, host) = (&pages.address, client.url());
@@ -253,7 +221,7 @@ fn shows(page: &mut Browser, wanted: &str) -> Result<()> {
 #[test]
 fn a_page_draws_a_topic_and_survives_a_kill() -> Result<()> {
     let example = example()?;
-    let (party, pages) = (example.party(0)?, Pages::start()?);
+    let (party, pages) = (example.party(0)?, Pages::of("pos")?);
     let home = example.home(&Place::Embedded, MORE)?;
     let with = |listen: &str| {
         let mut all = variables(listen, party.address(), party.address()).to_vec();
@@ -295,7 +263,7 @@ fn a_page_draws_a_topic_and_survives_a_kill() -> Result<()> {
 #[test]
 fn a_page_that_is_not_admitted_is_shown_nothing() -> Result<()> {
     let example = example()?;
-    let (party, pages) = (example.party(0)?, Pages::start()?);
+    let (party, pages) = (example.party(0)?, Pages::of("pos")?);
     let home = example.home(&Place::Embedded, MORE)?;
     let (host, client) = start(&home, &variables(ANYWHERE, party.address(), party.address()))?;
     for by in ["sse", "ws"] {

@@ -1,48 +1,13 @@
 //! The page that draws the flow of orders, in a real browser.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-
 use anyhow::{Context, Result};
 use gristmill_tests::support::browser::Browser;
-use gristmill_tests::support::component::root;
 use gristmill_tests::support::example::Place;
+use gristmill_tests::support::pages::Pages;
 use gristmill_tests::support::wait;
 use serde_json::Value;
 
 use super::{MORE, PATIENCE, counted, example, ordered, send, start, variables};
-
-/// Serves `examples/commerce` to browsers, as its README does. Killed when dropped.
-struct Pages {
-    process: Child,
-    address: String,
-}
-
-impl Pages {
-    fn start() -> Result<Self> {
-        let mut process = Command::new("python3")
-            .args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"])
-            .current_dir(root().join("examples/commerce"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("start python3")?;
-        let mut said = String::new();
-        let told = process.stdout.take().context("a pipe")?;
-        BufReader::new(told).read_line(&mut said)?;
-        let port = said.split(" port ").nth(1).and_then(|it| it.split(' ').next());
-        let address = format!("http://127.0.0.1:{}", port.with_context(|| said.clone())?);
-        Ok(Self { process, address })
-    }
-}
-
-impl Drop for Pages {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
 
 /// Two orders that are shipped, one that is not paid and one that nothing is there for.
 #[test]
@@ -53,7 +18,7 @@ fn the_page_draws_the_flow_as_it_happens() -> Result<()> {
         'PaymentFailed', 'InventoryReleased', 'OrderCancelled'].map(it => \
         document.querySelector(`#${it} .count`)?.textContent)).join(' ')";
     let example = example()?;
-    let (party, pages) = (example.party(0)?, Pages::start()?);
+    let (party, pages) = (example.party(0)?, Pages::of("commerce")?);
     let home = example.home(&Place::Embedded, MORE)?;
     let mut variables = variables(&party);
     variables.push(("COMMERCE_PAGES", pages.address.clone()));
