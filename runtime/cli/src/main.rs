@@ -28,6 +28,7 @@ mod rebuild;
 mod records;
 mod remote;
 mod replay;
+mod replication;
 mod run;
 mod saga;
 mod send;
@@ -81,6 +82,8 @@ enum Command {
     Subscriptions(subscriptions::Args),
     /// Lists, describes and resets consumer groups of a Kafka cluster
     Groups(groups::Args),
+    /// Shows topics that are copied to other clusters
+    Replication(replication::Args),
     /// Lists, describes, makes, grows and deletes topics
     Topics(topics::Args),
     /// Publishes events, one per line
@@ -123,6 +126,7 @@ fn main() -> ExitCode {
         Command::Plugins(args) => plugins::run(args, &output),
         Command::Subscriptions(args) => subscriptions::run(&args, &output),
         Command::Groups(args) => groups::run(args, &output),
+        Command::Replication(args) => replication::run(&args, &output),
         Command::Topics(args) => topics::run(args, &output),
         Command::Produce(args) => produce::run(&args, &output),
         Command::Send(args) => send::run(&args, &output),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use gristmill_engine::Millis;
 
 pub use self::group::GroupTemplate;
-pub(crate) use self::group::mended;
+pub(crate) use self::{group::mended, rules::check_owned};
 use crate::{
     Secret,
     report::Report,

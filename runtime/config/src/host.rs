@@ -12,12 +12,14 @@ use gristmill_engine::{Bytes, Millis, WorkerPolicy};
 
 use crate::{
     AccessRule, Broker, Commands, EncryptionConfig, Env, Glob, Guarantee, HttpOrigin, KeyRule,
-    KeyTemplate, OutboxConfig, Place, Problem, Problems, Schemas, Secret, Severity, Source,
-    Telemetry, TokenConfig, TopicNames, TopicSelector, access, broker, commands, encryption,
+    KeyTemplate, OutboxConfig, Place, Problem, Problems, ReplicationConfig, Schemas, Secret,
+    Severity, Source, Telemetry, TokenConfig, TopicNames, TopicSelector, access, broker, commands,
+    encryption,
     keys::host::{HOST, KAFKA_INTERVAL_MIN},
     names::Template,
     outbox,
     problem::code,
+    replication,
     report::Report,
     schemas, telemetry,
     text::Text,
@@ -52,6 +54,8 @@ pub struct HostConfig {
     pub schemas: Schemas,
     /// Fields that are encrypted, by name.
     pub encryption: BTreeMap<String, EncryptionConfig>,
+    /// Topics that are copied to other clusters, by the name of what copies them.
+    pub replication: BTreeMap<String, ReplicationConfig>,
     /// Commands and queries.
     pub commands: Commands,
     /// Tables whose rows are published, by name.
@@ -294,6 +298,11 @@ pub(crate) fn read(source: &Source<'_>, env: Env<'_>) -> Result<(HostConfig, Che
         storage: storage(checked.table("storage")),
         schemas: schemas::read(checked.table("schemas"), (folder, &topics.names), &mut report),
         encryption,
+        replication: replication::read(
+            checked.table("replication"),
+            (&topics, &broker),
+            &mut report,
+        ),
         commands: commands::read(checked.table("commands"), &topics, &mut report),
         outbox: outbox::read(checked.table("outbox"), &mut report),
         http: http(checked.table("http")),

@@ -8,6 +8,7 @@ mod encryption;
 pub(crate) mod host;
 pub(crate) mod manifest;
 mod outbox;
+mod replication;
 mod schemas;
 mod telemetry;
 mod tokens;

@@ -174,4 +174,6 @@ pub(crate) mod code {
     pub(crate) const NO_SUCH_KEY: &str = "E0129";
     pub(crate) const NO_DATABASE: &str = "E0130";
     pub(crate) const NO_SUCH_COLUMN: &str = "E0131";
+    pub(crate) const SAME_CLUSTER: &str = "E0140";
+    pub(crate) const NOT_COPIED: &str = "E0141";
 }

@@ -4,8 +4,8 @@
 use std::net::{Ipv6Addr, SocketAddr};
 
 use crate::{
-    GroupTemplate, HttpOrigin, KeyTemplate, Pointer, broker, names::Template, problem::code,
-    selector::TopicSelector, tokens,
+    GroupTemplate, HttpOrigin, KeyTemplate, Pointer, TopicRename, broker, names::Template,
+    problem::code, selector::TopicSelector, tokens,
 };
 
 /// What a string must be.
@@ -55,6 +55,8 @@ pub(crate) enum Text {
     Url,
     /// A template of topic names.
     TopicTemplate,
+    /// A template of topic names that keeps them apart.
+    TopicRename,
     /// The hash of a token.
     TokenHash,
     /// A role of a token.
@@ -116,6 +118,7 @@ impl Text {
             | Self::Origin
             | Self::Url
             | Self::TopicTemplate
+            | Self::TopicRename
             | Self::TokenHash
             | Self::Moment
             | Self::Prefix => code::MALFORMED,
@@ -153,6 +156,7 @@ impl Text {
             Self::Origin => HttpOrigin::new(text).is_some(),
             Self::Url => is_url(text),
             Self::TopicTemplate => Template::new(text).is_some(),
+            Self::TopicRename => TopicRename::new(text).is_some(),
             Self::TokenHash => tokens::digest(text).is_some(),
             Self::Role => tokens::Role::of(text).is_some(),
             Self::Moment => tokens::moment(text).is_some(),
@@ -230,6 +234,10 @@ impl Text {
                 "a template of topic names: letters of such names and placeholders such as \
                  `{env}.{topic}`, at least one"
             }
+            Self::TopicRename => {
+                "a template of topic names: letters of such names and `{topic}` once, such as \
+                 `west.{topic}`, and no `__` to begin with"
+            }
             Self::TokenHash => "a hash: `sha256:` and 64 hexadecimal digits",
             Self::Role => "a role: `read`, `publish` or `operate`",
             Self::Moment => "a moment in RFC 3339 such as `2027-01-31T00:00:00Z`",
@@ -254,6 +262,7 @@ impl Text {
             Self::Origin => Some("https?://[^/@ ]+"),
             Self::Url => Some("https?://[^/@ ]+.*"),
             Self::TopicTemplate => Some(r"[a-zA-Z0-9._-]*\{[a-z_]+\}.*"),
+            Self::TopicRename => Some(r"[a-zA-Z0-9._-]*\{topic\}[a-zA-Z0-9._-]*"),
             Self::TokenHash => Some("sha256:[0-9a-fA-F]{64}"),
             Self::Role => Some("(read|publish|operate)"),
             Self::Any | Self::Address | Self::Directives | Self::Json | Self::Moment => None,
@@ -280,6 +289,7 @@ impl Text {
             Self::Origin => "https://api.example.com",
             Self::Url => "http://registry:8081",
             Self::TopicTemplate => "dev.{topic}",
+            Self::TopicRename => "west.{topic}",
             Self::TokenHash => TOKEN_HASH,
             Self::Role => "read",
             Self::Moment => "2027-01-31T00:00:00Z",
@@ -327,6 +337,7 @@ impl Text {
             | Self::Json
             | Self::TokenHash
             | Self::TopicTemplate
+            | Self::TopicRename
             | Self::Moment => None,
             Self::Role => Some(text.trim().to_lowercase()),
             Self::Origin => {

@@ -108,7 +108,7 @@ impl Cluster {
         settings: Settings,
         statistics: Option<Statistics>,
     ) -> Result<Self, Error> {
-        let health = Health::new();
+        let health = Health::new(settings.label.clone());
         let context = |client: &str| Context::new(client.to_owned(), &health, statistics.as_ref());
         let admin = client(&settings.admin(), context("admin"))?;
         let watcher = |isolation| -> Result<_, Error> {

@@ -34,6 +34,8 @@ pub(crate) struct Health {
     /// Whether `known` holds anything: looked at with every answer, so without the lock.
     noted: AtomicBool,
     known: Mutex<Known>,
+    /// What logs call the cluster, where there are several.
+    label: Option<String>,
 }
 
 /// What is known since a broker answered last.
@@ -89,8 +91,8 @@ pub(crate) struct Context {
 }
 
 impl Health {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::default()
+    pub(crate) fn new(label: Option<String>) -> Arc<Self> {
+        Arc::new(Self { label, ..Self::default() })
     }
 
     /// A broker answered. Ends a trouble, and says so if it was said that there is one.
@@ -100,7 +102,8 @@ impl Health {
         }
         let known = mem::take(&mut *self.lock());
         if known.warned.is_some() {
-            info!(target: "gristmill::kafka", "brokers answer again");
+            let cluster = self.label.as_deref();
+            info!(target: "gristmill::kafka", cluster, "brokers answer again");
         }
     }
 
@@ -124,6 +127,7 @@ impl Health {
         self.noted.store(true, Ordering::Relaxed);
         let Some(trouble) = &known.trouble else { return };
         let (code, text) = (trouble.code(), &*trouble.text);
+        let cluster = self.label.as_deref();
         let warned = match (trouble.authentication, known.all_gone) {
             (true, _) => Warned::Refused,
             (false, true) => Warned::Unreachable,
@@ -133,9 +137,9 @@ impl Health {
             return;
         }
         match warned {
-            Warned::Refused => warn!(target: "gristmill::kafka", code, client,
+            Warned::Refused => warn!(target: "gristmill::kafka", code, cluster, client,
                 "a broker does not accept who this is, or is not believed who it is: {text}"),
-            Warned::Unreachable => warn!(target: "gristmill::kafka", code, client,
+            Warned::Unreachable => warn!(target: "gristmill::kafka", code, cluster, client,
                 "no broker answers: {text}"),
         }
         known.warned = Some(warned);

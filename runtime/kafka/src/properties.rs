@@ -39,6 +39,8 @@ pub struct Settings {
     pub group_instance_id: Option<String>,
     /// Time between two statistics of a client; zero for none.
     pub statistics_interval: Millis,
+    /// What logs call the cluster; `None` where the host uses no other.
+    pub label: Option<String>,
 }
 
 /// Time-out of a group's session where nothing else is set (source: the contract, "Transactions
@@ -355,7 +357,7 @@ pub fn check(settings: &Settings) -> Result<(), Error> {
         let tried = alone.set(name, value).create_native_config();
         tried.map(drop).map_err(|error| failed(&error))?;
     }
-    let health = Health::new();
+    let health = Health::new(None);
     let context = || Context::new("check", &health, None);
     let producer = |config: &ClientConfig| -> KafkaResult<()> {
         config.create_with_context::<_, BaseProducer<Context>>(context()).map(drop)

@@ -82,11 +82,12 @@ pub(crate) fn settings(
         transaction_timeout: kafka.transaction_timeout,
         group_instance_id: None,
         statistics_interval: kafka.statistics_interval,
+        label: None,
     })
 }
 
 /// The name of this data directory, made at its first start.
-fn host_id(store: &Store) -> Result<String, Error> {
+pub(crate) fn host_id(store: &Store) -> Result<String, Error> {
     if let Some(kept) = store.document(HOST_ID)? {
         return Ok(String::from_utf8_lossy(&kept).into_owned());
     }

@@ -16,6 +16,7 @@ use crate::outbox::Outboxes;
 use crate::plugins::{Inbox, Operation, PluginStatus, Refusal, SubscriptionStatus};
 use crate::rebuild::{self, RebuildError};
 use crate::replay::{self, ReplayError};
+use crate::replication::{Replications, Report};
 use crate::shared::Shared;
 use crate::states::States;
 use crate::worker::Command;
@@ -41,11 +42,17 @@ struct Inner {
     groups: Option<Arc<Groups>>,
     /// Relays of outboxes, once they are started.
     outboxes: OnceLock<Arc<Outboxes>>,
+    replications: Arc<Replications>,
     /// Two redrives at once would put one letter back twice.
     redriving: Mutex<()>,
     replays: Arc<replay::Jobs>,
     rebuilds: Arc<rebuild::Jobs>,
 }
+
+/// What works on events and copies them: workers, memberships where topics live in a cluster, and
+/// replications.
+pub(crate) type Works =
+    (Vec<mpsc::UnboundedSender<Command>>, Option<Arc<Groups>>, Arc<Replications>);
 
 /// One condition of readiness.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,7 +88,7 @@ impl Host {
     pub(crate) fn new(
         shared: Arc<Shared>,
         inbox: mpsc::UnboundedSender<Inbox>,
-        (workers, groups): (Vec<mpsc::UnboundedSender<Command>>, Option<Arc<Groups>>),
+        (workers, groups, replications): Works,
         stopping: &watch::Receiver<bool>,
     ) -> Self {
         let (grown, _) = broadcast::channel(GROWTH_NOTICES);
@@ -99,6 +106,7 @@ impl Host {
             stopping: stopping.clone(),
             grown,
             groups,
+            replications,
             outboxes: OnceLock::new(),
             redriving: Mutex::new(()),
             replays: Arc::default(),
@@ -187,25 +195,7 @@ impl Host {
             let away: Vec<&str> = away.iter().map(|it| it.reason.as_str()).collect();
             checks.push(check("schemas", away.is_empty(), &away.join("; ")));
         }
-        let missed = self.inner.shared.encryption.missed().join("; ");
-        if !missed.is_empty() {
-            // Whoever publishes names keys, and must not make a host look ill by it.
-            checks.push(check("encryption", true, &missed));
-        }
-        if let Some(trouble) = self.inner.shared.telemetry.trouble() {
-            // Nothing that a host is for waits for it.
-            checks.push(check("collector", true, &trouble));
-        }
-        let outboxes = self.outboxes().into_iter().flat_map(|it| it.all());
-        let troubled = outboxes.filter_map(|(name, relay)| {
-            let troubles = relay.standing().troubles.join("; ");
-            (!troubles.is_empty()).then(|| format!("{name}: {troubles}"))
-        });
-        let troubled: Vec<String> = troubled.collect();
-        if !self.inner.shared.config.outbox.is_empty() {
-            // Nobody who asks this host waits for a database beside it.
-            checks.push(check("outbox", true, &troubled.join("; ")));
-        }
+        checks.extend(self.notes());
         if self.broker().kafka().is_some() {
             checks.push(check("broker", trouble.is_empty(), &trouble));
         }
@@ -218,6 +208,52 @@ impl Host {
             checks.push(check("groups", silent.is_empty(), &reason));
         }
         checks
+    }
+
+    /// What is worth knowing though the host is ready.
+    fn notes(&self) -> Vec<Check> {
+        let note = |name, reason: &str| Check { name, ok: true, reason: reason.to_owned() };
+        let mut notes = Vec::new();
+        let missed = self.inner.shared.encryption.missed().join("; ");
+        if !missed.is_empty() {
+            // Whoever publishes names keys, and must not make a host look ill by it.
+            notes.push(note("encryption", &missed));
+        }
+        if let Some(trouble) = self.inner.shared.telemetry.trouble() {
+            // Nothing that a host is for waits for it.
+            notes.push(note("collector", &trouble));
+        }
+        let outboxes = self.outboxes().into_iter().flat_map(|it| it.all());
+        let troubled = outboxes.filter_map(|(name, relay)| {
+            let troubles = relay.standing().troubles.join("; ");
+            (!troubles.is_empty()).then(|| format!("{name}: {troubles}"))
+        });
+        let troubled: Vec<String> = troubled.collect();
+        if !self.inner.shared.config.outbox.is_empty() {
+            // Nobody who asks this host waits for a database beside it.
+            notes.push(note("outbox", &troubled.join("; ")));
+        }
+        let held_up = self.held_up().join("; ");
+        if !held_up.is_empty() {
+            // The host does all else: another in its place could copy no more than it.
+            notes.push(note("replication", &held_up));
+        }
+        notes
+    }
+
+    /// How each replication is.
+    pub(crate) fn replications(&self) -> Vec<Report> {
+        self.inner.replications.reports()
+    }
+
+    /// Replications that do not go on, and why.
+    fn held_up(&self) -> Vec<String> {
+        let reports = self.replications().into_iter();
+        let told = reports.filter_map(|report| {
+            let error = report.error?;
+            Some(format!("{}: [{}] {}", report.name, error.code, error.text))
+        });
+        told.collect()
     }
 
     /// Makes a batch durable.

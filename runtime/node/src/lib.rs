@@ -27,6 +27,7 @@ mod progress;
 mod rebuild;
 mod repartition;
 mod replay;
+mod replication;
 mod running;
 mod schemas;
 mod shared;

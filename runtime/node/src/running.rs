@@ -27,6 +27,7 @@ use crate::http::{self, Server};
 use crate::metrics::Metrics;
 use crate::outbox::Outboxes;
 use crate::plugins::{Change, Inbox, Ledgers, Supervisor, Watch};
+use crate::replication::Replications;
 use crate::schemas::{self, Schemas};
 use crate::shared::{self, CLOCK, Parts, Shared};
 use crate::telemetry::{Telemetry, tell_metrics};
@@ -90,7 +91,6 @@ impl Node {
         let is_open =
             !settings.config.listen.ip().is_loopback() && settings.config.tokens.is_empty();
         let address = listener.local_addr().map_err(Error::Serve)?;
-        let hook = settings.transaction_hook.clone();
         let (parts, cluster) = tokio::task::spawn_blocking(|| prepare(settings))
             .await
             .map_err(|_panicked| Error::WorkerGone)??;
@@ -106,7 +106,7 @@ impl Node {
                 tokio::spawn(live(begun.ok_or(Error::WorkerGone)?, server, stopping))
             }
             Some((cluster, identity)) => {
-                let joined = Joined { cluster, identity, hook };
+                let joined = Joined { cluster, identity };
                 tokio::spawn(join(parts, joined, server, stopping))
             }
         };
@@ -143,11 +143,10 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
 }
 
-/// A cluster, who this host is there, and who is told of its transactions.
+/// A cluster, and who this host is there.
 struct Joined {
     cluster: Cluster,
     identity: Identity,
-    hook: Option<gristmill_kafka::Hook>,
 }
 
 /// What is open before topics are.
@@ -160,6 +159,8 @@ struct Prepared {
     clock: Clock,
     metrics: Metrics,
     telemetry: Telemetry,
+    /// Told of the steps of transactions.
+    hook: Option<gristmill_kafka::Hook>,
 }
 
 /// A host whose parts run.
@@ -167,6 +168,7 @@ struct Begun {
     shared: Arc<Shared>,
     workers: Workers,
     groups: Option<Arc<Groups>>,
+    replications: Arc<Replications>,
 }
 
 /// Waits for the cluster, tells so to whoever asks meanwhile, and then lives.
@@ -195,12 +197,13 @@ fn begin(
     kafka: Option<(Kafka, Joined)>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<Option<Begun>, Error> {
-    let Prepared { config, store, schemas, encryption, plugins, clock, metrics, telemetry } = parts;
+    let Prepared { config, store, schemas, encryption, plugins, clock, metrics, telemetry, hook } =
+        parts;
     let count = worker_count(&config);
     let (broker, committers) = match kafka {
         None => (Broker::Embedded(store.clone()), None),
-        Some((kafka, Joined { cluster, identity, hook })) => {
-            let hook = metrics.transaction_steps(hook);
+        Some((kafka, Joined { cluster, identity })) => {
+            let hook = metrics.transaction_steps(hook.clone());
             let with = (&store, &hook);
             let committers = connecting::committers(&cluster, &identity, with, count)?;
             (Broker::Kafka(Box::new(kafka)), Some(committers))
@@ -216,15 +219,16 @@ fn begin(
     let is_member = committers.is_some();
     let workers = Workers::start(&shared, committers)?;
     let groups = is_member.then(|| Groups::start(workers.senders.clone())).transpose()?;
-    Ok(Some(Begun { shared, workers, groups: groups.map(Arc::new) }))
+    let replications = Arc::new(Replications::start(&shared, hook.as_ref())?);
+    Ok(Some(Begun { shared, workers, groups: groups.map(Arc::new), replications }))
 }
 
 /// Serves and works until told to stop.
 async fn live(begun: Begun, server: Server, stopping: watch::Receiver<bool>) -> Result<(), Error> {
-    let Begun { shared, workers, groups } = begun;
+    let Begun { shared, workers, groups, replications } = begun;
     let refresher = schemas::refresh(&shared).await?;
     let inbox = supervise(&shared, &workers.senders, groups.clone());
-    let parts = (workers.senders.clone(), groups.clone());
+    let parts = (workers.senders.clone(), groups.clone(), Arc::clone(&replications));
     let host = Host::new(Arc::clone(&shared), inbox, parts, &stopping);
     let watching = tokio::spawn(watch_topics(host.clone()));
     let sweeping = tokio::spawn(repartition::sweep(Arc::clone(&shared)));
@@ -232,7 +236,8 @@ async fn live(begun: Begun, server: Server, stopping: watch::Receiver<bool>) -> 
     let outboxes = Outboxes::start(&host, &stopping)?;
     host.introduce_outboxes(Arc::clone(&outboxes));
     http::answer(&server, host);
-    let ended = run(Arc::clone(&shared), (workers, outboxes), server, stopping).await;
+    let works = (workers, outboxes, replications);
+    let ended = run(Arc::clone(&shared), works, server, stopping).await;
     for task in [watching, sweeping, telling] {
         task.abort();
     }
@@ -248,7 +253,7 @@ async fn live(begun: Begun, server: Server, stopping: watch::Receiver<bool>) -> 
 
 /// Opens everything that is on disk, and names the cluster where topics live in one.
 fn prepare(settings: Settings) -> Result<(Prepared, Option<(Cluster, Identity)>), Error> {
-    let Settings { config, hook, transaction_hook: _ } = settings;
+    let Settings { config, hook, transaction_hook } = settings;
     let schemas = schemas::load(&config).map_err(Error::Schemas)?;
     let encryption = encryption::load(&config).map_err(Error::Encryption)?;
     make_folder(&config.data_dir)?;
@@ -280,8 +285,9 @@ fn prepare(settings: Settings) -> Result<(Prepared, Option<(Cluster, Identity)>)
             Some(connecting::cluster(&config, kafka, &store, metrics.client_statistics())?)
         }
     };
+    let hook = transaction_hook;
     let prepared =
-        Prepared { config, store, schemas, encryption, plugins, clock, metrics, telemetry };
+        Prepared { config, store, schemas, encryption, plugins, clock, metrics, telemetry, hook };
     Ok((prepared, cluster))
 }
 
@@ -433,7 +439,7 @@ async fn forward(
 /// Serves until told to stop or until a part fails, then ends everything in order.
 async fn run(
     shared: Arc<Shared>,
-    (mut workers, outboxes): (Workers, Arc<Outboxes>),
+    (mut workers, outboxes, replications): (Workers, Arc<Outboxes>, Arc<Replications>),
     mut server: Server,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), Error> {
@@ -451,8 +457,11 @@ async fn run(
     }
     tracing::info!("stopping: running attempts may finish, everything staged is committed");
     server.close();
+    // What they copy is in the store, or in the cluster that workers leave.
+    let closing = tokio::task::spawn_blocking(move || replications.close());
     workers.drain().await?;
     outboxes.ended().await;
+    closing.await.map_err(|_panicked| Error::WorkerGone)?;
     server.closed().await?;
     let store = shared.store.clone();
     tokio::task::spawn_blocking(move || store.close())

@@ -25,6 +25,7 @@ mod rebuild;
 mod reload;
 mod repartition;
 mod replay;
+mod replication;
 mod sagas;
 mod schemas;
 mod shipping;

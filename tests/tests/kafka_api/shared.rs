@@ -52,6 +52,7 @@ pub(crate) fn settings(bootstrap: &str) -> Settings {
         transaction_timeout: TRANSACTION_TIMEOUT_DEFAULT,
         group_instance_id: None,
         statistics_interval: Millis(0),
+        label: None,
     }
 }
 

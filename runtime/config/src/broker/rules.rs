@@ -71,6 +71,17 @@ fn check_brokers(table: &Checked, report: &mut Report<'_>) {
     }
 }
 
+/// What the host decides is not decided in another table that reaches a cluster either.
+pub(crate) fn check_owned(table: &Checked, report: &mut Report<'_>) {
+    for property in table.pairs("properties") {
+        let name = property.name.strip_prefix("topic.").unwrap_or(&property.name);
+        if OWNED.iter().any(|(owned, _)| *owned == name) {
+            let reason = format!("`{}` is the host's to decide", property.name);
+            report.error(property.place, code::CONTRADICTION, reason, None);
+        }
+    }
+}
+
 /// What the host decides is not decided a second time.
 fn check_properties(table: &Checked, report: &mut Report<'_>) {
     for property in table.pairs("properties") {

@@ -7,6 +7,14 @@ use crate::text::Text;
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 
+/// Time-out of a session, within the bounds of a broker left as it is:
+/// `group.min.session.timeout.ms` and `group.max.session.timeout.ms`. Beyond them no member may
+/// join a group.
+pub(super) const SESSION: Kind = Kind::Span { min: 6 * SECOND, max: 30 * MINUTE, word: None };
+/// Time-out of a transaction, at most what a broker left as it is allows:
+/// `transaction.max.timeout.ms`; at least what librdkafka takes.
+pub(super) const TRANSACTION: Kind = Kind::Span { min: SECOND, max: 15 * MINUTE, word: None };
+
 /// Where topics live.
 pub(crate) static BROKER: Table = Table {
     doc: "Where topics live. Every key but `kind` is a setting of Kafka, and an error with \
@@ -60,19 +68,15 @@ pub(crate) static BROKER: Table = Table {
             "Whether a worker that comes back within `session_timeout` finds its partitions \
              again, without a rebalance.",
         ),
-        // Bounds of a broker left as it is: `group.min.session.timeout.ms` and
-        // `group.max.session.timeout.ms`. Beyond them no member may join a group.
         Key::new(
             "session_timeout",
-            Kind::Span { min: 6 * SECOND, max: 30 * MINUTE, word: None },
+            SESSION,
             "\"10s\"",
             "How long a host is silent until its partitions go to others.",
         ),
-        // At most what a broker left as it is allows: `transaction.max.timeout.ms`. At least what
-        // librdkafka takes.
         Key::new(
             "transaction_timeout",
-            Kind::Span { min: SECOND, max: 15 * MINUTE, word: None },
+            TRANSACTION,
             "\"8s\"",
             "How long a transaction stays open until the broker aborts it.",
         ),

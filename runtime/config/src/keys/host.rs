@@ -3,7 +3,8 @@
 
 use super::{
     Key, Kind, Open, Pairs, Table, access::ACCESS, broker::BROKER, commands::COMMANDS,
-    encryption::ENCRYPTION, outbox::OUTBOX, schemas::SCHEMAS, telemetry::TELEMETRY, tokens::TOKENS,
+    encryption::ENCRYPTION, outbox::OUTBOX, replication::REPLICATION, schemas::SCHEMAS,
+    telemetry::TELEMETRY, tokens::TOKENS,
 };
 use crate::text::Text;
 
@@ -68,6 +69,7 @@ pub(crate) static HOST: Table = Table {
         Key::table("access", &ACCESS),
         Key::table("schemas", &SCHEMAS),
         Key::table("encryption", &ENCRYPTION),
+        Key::table("replication", &REPLICATION),
         Key::table("commands", &COMMANDS),
         Key::table("outbox", &OUTBOX),
         Key::table("http", &HTTP),

@@ -8,6 +8,7 @@ mod local;
 mod manifest;
 mod names;
 mod outbox;
+mod replication;
 mod schemas;
 mod tokens;
 
@@ -66,13 +67,14 @@ fn every_code_is_shown_by_a_test() {
         include_str!("bad/manifest.rs"),
         include_str!("bad/names.rs"),
         include_str!("bad/outbox.rs"),
+        include_str!("bad/replication.rs"),
         include_str!("cross.rs"),
     ]
     .concat();
     let missing: Vec<String> =
         codes().into_iter().filter(|code| !shown.contains(&format!("[{code}]"))).collect();
     assert_eq!(missing, Vec::<String>::new());
-    assert_eq!(codes().len(), 29);
+    assert_eq!(codes().len(), 31);
 }
 
 /// Nonsense never panics and never passes.

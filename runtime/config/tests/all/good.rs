@@ -2,6 +2,7 @@
 
 mod broker;
 mod commands;
+mod replication;
 mod tokens;
 
 use std::{net::SocketAddr, path::PathBuf};

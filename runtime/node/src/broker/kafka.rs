@@ -162,6 +162,11 @@ impl Kafka {
         self.read_known().by_name.get(name).map(|(_, topic)| topic.clone())
     }
 
+    /// The id that the cluster gave the topic of this name; no other ever has it. From memory.
+    pub(crate) fn uuid(&self, name: &str) -> Option<u128> {
+        self.read_known().by_name.get(name).map(|(id, _)| *id)
+    }
+
     pub(super) fn topic_by_id(&self, id: TopicId) -> Option<Topic> {
         let known = self.read_known();
         let name = known.by_id.get(&id)?;
@@ -465,7 +470,7 @@ pub(crate) fn stored(record: Record) -> Stored {
 }
 
 /// What a topic of that kind is made with; retention by size counts per partition there.
-fn settings(spec: &TopicSpec) -> BTreeMap<String, String> {
+pub(crate) fn settings(spec: &TopicSpec) -> BTreeMap<String, String> {
     let number = |value: Option<u64>| value.map_or_else(|| "-1".to_owned(), |it| it.to_string());
     let bytes = spec
         .retention

@@ -11,7 +11,9 @@ use gristmill_store::{
 };
 
 pub(crate) use self::error::{Error, Failed, if_there};
-pub(crate) use self::kafka::{Kafka, changelog_name, forwarding_topic, registry_name, stored};
+pub(crate) use self::kafka::{
+    Kafka, changelog_name, forwarding_topic, registry_name, settings, stored,
+};
 
 /// Told how a write ended.
 pub(crate) type Done = Box<dyn FnOnce(Result<Receipt, Failed>) + Send>;

@@ -17,6 +17,7 @@ mod outbox;
 mod query;
 mod rebuild;
 mod replay;
+mod replication;
 mod server;
 mod state;
 mod stream;
@@ -151,6 +152,7 @@ fn routes() -> Vec<Route> {
         route("/api/v1/groups", &[READ], get(groups::list)),
         route("/api/v1/groups/{group}", &[READ], get(groups::describe)),
         route("/api/v1/groups/{group}/reset", &[OPERATE], post(groups::reset)),
+        route("/api/v1/replication", &[READ], get(replication::list)),
         route("/api/v1/dlq", &[READ], get(letters::list)),
         route("/api/v1/dlq/{subscription}/events", &[READ], get(letters::events)),
         route(

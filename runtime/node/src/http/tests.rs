@@ -115,7 +115,7 @@ impl World {
         let handle = tokio::runtime::Handle::current();
         std::thread::spawn(move || handle.block_on(supervisor.run()));
         let (stop, stopping) = watch::channel(false);
-        let host = Host::new(shared, inbox, (Vec::new(), None), &stopping);
+        let host = Host::new(shared, inbox, (Vec::new(), None, Arc::default()), &stopping);
         let router = router(Api::new(host.clone(), stopping));
         Self { router, host, stop, _home: home }
     }

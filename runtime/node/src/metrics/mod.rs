@@ -8,6 +8,7 @@ mod instruments;
 mod kafka;
 mod messaging;
 mod meter;
+mod replication;
 mod subscription;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use self::instruments::{
 };
 use self::kafka::KafkaInstruments;
 pub(crate) use self::meter::Meter;
+use self::replication::ReplicationInstruments;
 use self::subscription::clamp;
 pub(crate) use self::subscription::{Outcome, SubscriptionMetrics};
 
@@ -55,6 +57,7 @@ pub(crate) struct Metrics {
     outbox: OutboxInstruments,
     kafka: KafkaInstruments,
     clients: ClientInstruments,
+    replication: ReplicationInstruments,
     fsync_duration: Borrowed,
     process: ProcessGauges,
     /// Digest shown per plugin, to take it back when another takes over.
@@ -108,6 +111,7 @@ impl Metrics {
             outbox: OutboxInstruments::new(&mut made),
             kafka: KafkaInstruments::new(&mut made),
             clients: ClientInstruments::new(&mut made),
+            replication: ReplicationInstruments::new(&mut made),
             fsync_duration,
             process: ProcessGauges::new(&mut made),
             shown: Mutex::default(),

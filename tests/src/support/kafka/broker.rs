@@ -13,8 +13,9 @@ use crate::support::{component, process, wait};
 
 /// A broker that has not started by then does not do so at all.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// Name of every cluster: 16 bytes in URL-safe base64, as the storage tool wants it.
-const CLUSTER: &str = "Gristmill-tests-aaaaaQ";
+/// What a cluster's id begins with, before the port of its first broker, which no other has: 16
+/// bytes in URL-safe base64, as the storage tool wants it.
+const CLUSTER: &str = "Gristmill-tests-";
 /// What a broker logs when it serves.
 const STARTED: &str = "Kafka Server started";
 
@@ -115,7 +116,9 @@ impl Broker {
         }
         fs::write(broker.properties(), properties)?;
         let properties = broker.properties().display().to_string();
-        let arguments = ["format", "-t", CLUSTER, "-c", &properties];
+        let first = all.first().map_or(0, |first| first.clients);
+        let id = format!("{CLUSTER}{first:05}Q");
+        let arguments = ["format", "-t", &id, "-c", &properties];
         tools::run("kafka.tools.StorageTool", &arguments)?;
         Ok(broker)
     }

@@ -20,7 +20,7 @@ pub use self::broker::Broker;
 use self::broker::{Doors, Place, Purpose};
 pub use self::guarded::{Guarded, Right};
 pub use self::operate::Lag;
-pub use self::records::Producer;
+pub use self::records::{Producer, Writer, Written};
 use super::component;
 
 /// A cluster. Its brokers are killed and its folder is removed when it is dropped.

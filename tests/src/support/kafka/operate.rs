@@ -126,6 +126,23 @@ impl Cluster {
         tools::run(TOPICS, &arguments).map(drop)
     }
 
+    /// Removes the records of a partition that lie before an offset, as retention would.
+    ///
+    /// # Errors
+    ///
+    /// When the cluster refuses.
+    pub fn trim(&self, topic: &str, partition: u32, before: u64) -> Result<()> {
+        let wanted = serde_json::json!({
+            "version": 1,
+            "partitions": [{ "topic": topic, "partition": partition, "offset": before }],
+        });
+        let file = self.folder().join(format!("trim-{topic}-{partition}.json"));
+        std::fs::write(&file, wanted.to_string())?;
+        let (servers, file) = (self.bootstrap(), file.display().to_string());
+        let arguments = ["--bootstrap-server", &servers, "--offset-json-file", &file];
+        tools::run("org.apache.kafka.tools.DeleteRecordsCommand", &arguments).map(drop)
+    }
+
     /// Changes a setting of a topic, such as `max.message.bytes=2000`.
     ///
     /// # Errors

@@ -16,6 +16,79 @@ use crate::support::component;
 const FIELD: char = '\u{1}';
 const HEADER: char = '\u{2}';
 const RECORD: char = '\u{3}';
+/// A null, where a record is told to be written.
+const NULL: &str = "\u{4}";
+
+/// A record as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: u32,
+    /// Milliseconds since 1970.
+    pub timestamp_ms: u64,
+    /// Headers, in order, without colons in their names.
+    pub headers: Vec<(String, String)>,
+    /// Its key, if it has one.
+    pub key: Option<String>,
+    /// What it says, without a line end; `None` is a tombstone.
+    pub value: Option<String>,
+}
+
+impl Written {
+    fn line(&self) -> String {
+        let Self { topic, partition, timestamp_ms, headers, key, value } = self;
+        let headers: Vec<String> =
+            headers.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+        let headers = headers.join(&HEADER.to_string());
+        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| NULL.to_owned());
+        let (key, value) = (text(key), text(value));
+        let start = format!("{topic}{FIELD}{partition}{FIELD}{timestamp_ms}{FIELD}{headers}");
+        format!("{start}{FIELD}{key}{FIELD}{value}")
+    }
+}
+
+/// A producer of whole records, which goes on until it is finished. Killed when dropped.
+#[derive(Debug)]
+pub struct Writer {
+    child: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Writer {
+    /// Hands over records; they are written soon after, those of a partition in this order.
+    ///
+    /// # Errors
+    ///
+    /// When the tool has ended.
+    pub fn write<'a>(&mut self, records: impl IntoIterator<Item = &'a Written>) -> Result<()> {
+        let input = self.input.as_mut().context("the writer is finished")?;
+        for record in records {
+            writeln!(input, "{}", record.line()).context("hand a record over")?;
+        }
+        Ok(input.flush()?)
+    }
+
+    /// Waits until everything is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// When something was not.
+    pub fn finish(mut self) -> Result<()> {
+        self.input = None;
+        let status = self.child.wait()?;
+        if status.success() { Ok(()) } else { bail!("the writer ended with {status}") }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
 
 /// A console producer of one topic that goes on until it is finished. Nothing it took is given
 /// up, however long brokers are away. Killed when dropped.
@@ -76,6 +149,20 @@ impl Cluster {
         let mut child = child.spawn().context("start java")?;
         let input = child.stdin.take();
         Ok(Producer { child, input })
+    }
+
+    /// Starts a producer of whole records.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn writer(&self) -> Result<Writer> {
+        let program = component::root().join("tests/kafka/Write.java").display().to_string();
+        let mut command = java(&program, &[&self.bootstrap()])?;
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = child.spawn().context("start java")?;
+        let input = child.stdin.take();
+        Ok(Writer { child, input })
     }
 
     /// Writes keyed records, in their order, all acknowledged when it returns.

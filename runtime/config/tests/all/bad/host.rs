@@ -302,7 +302,7 @@ create = true
               write: `workers = 3`
             gristmill.toml:5: [E0102] unknown section `[defaults]`: it belongs in `[topics]`
               write: `[topics.defaults]`
-            gristmill.toml:7: [E0102] unknown section `[colour]`; sections here: broker, storage, topics, access, schemas, encryption, commands, outbox, http, tokens, telemetry, ceilings, checkpoint, plugins
+            gristmill.toml:7: [E0102] unknown section `[colour]`; sections here: broker, storage, topics, access, schemas, encryption, replication, commands, outbox, http, tokens, telemetry, ceilings, checkpoint, plugins
             gristmill.toml:10: [E0103] unknown key `create`
               write: `create_on_publish = true`
         "#]],
