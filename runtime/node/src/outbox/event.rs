@@ -161,8 +161,8 @@ fn record(
     add("ce_source", source.into_bytes());
     add("ce_type", kind.into());
     add("ce_time", time::format(time).into());
-    if let Some(version) = &row.version {
-        add(VERSION_HEADER, version.clone().into());
+    if let Some(version) = text(&row.version, carried.version) {
+        add(VERSION_HEADER, version.into());
     }
     let correlation = text(&row.correlation, carried.correlation);
     add("ce_correlationid", correlation.unwrap_or_else(|| row.id.clone()).into());
@@ -181,6 +181,7 @@ fn record(
 #[derive(Default)]
 struct Carried {
     kind: Option<String>,
+    version: Option<String>,
     source: Option<String>,
     correlation: Option<String>,
     trace: Option<String>,
@@ -247,6 +248,7 @@ fn unwrapped(row: &Row) -> Result<(Carried, Option<Vec<u8>>), Misfit> {
     for (name, value) in unwrapped.headers {
         match name.as_str() {
             "message-type" => carried.kind = Some(value),
+            "eventversion" => carried.version = Some(value),
             "source" => carried.source = Some(value),
             "correlation-id" => carried.correlation = Some(value),
             "parent-id" => carried.trace = Some(value),
