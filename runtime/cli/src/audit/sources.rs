@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::chain::Chains;
 use super::entry::{Entry, hex};
+use crate::event::Event;
 use crate::look::Look;
 use crate::problem::Problem;
 use crate::remote::Client;
@@ -44,33 +45,40 @@ impl Said {
     /// Looks through the topics. What the trail lacks, or says otherwise, breaks its chain.
     pub(super) fn compare(&self, client: &Client, chains: &mut Chains) -> Result<Behind, Problem> {
         let mut behind = Behind::new();
-        let topics: Vec<String> = self.topics.iter().cloned().collect();
-        if topics.is_empty() {
-            return Ok(behind);
+        // One by one: a topic may have another name on the broker than chains are called by.
+        for topic in &self.topics {
+            Look::new(client, std::slice::from_ref(topic), "earliest")?.exact().each(|event| {
+                self.compare_event(topic, &event, (&mut *chains, &mut behind));
+                Ok(())
+            })?;
         }
-        Look::new(client, &topics, "earliest")?.exact().each(|event| {
-            let name = format!("{}/{}", event.topic(), event.partition());
-            let (offset, last) = (event.offset(), chains.by_name.get(&name));
-            if last.is_none_or(|chain| offset > chain.last_offset) {
-                let count: &mut u64 = behind.entry(name).or_default();
-                *count = count.saturating_add(1);
-                return Ok(());
-            }
-            let Some(of) = self.by_chain.get(&name).and_then(|chain| chain.get(&offset)) else {
-                let what = format!("the event at offset {offset} is not in the trail");
-                chains.broken(&name, 0, &what);
-                return Ok(());
-            };
-            let bytes = event.payload_base64().map(|text| BASE64_STANDARD.decode(text));
-            let bytes = bytes.transpose().unwrap_or_default().unwrap_or_default();
-            let is_same = hex(&Sha256::digest(bytes)) == of.payload_sha256
-                && event.timestamp_ms() == of.timestamp_ms;
-            if !is_same {
-                let what = format!("the event at offset {offset} is another than in its topic");
-                chains.broken(&name, of.sequence, &what);
-            }
-            Ok(())
-        })?;
         Ok(behind)
+    }
+
+    fn compare_event(
+        &self,
+        topic: &str,
+        event: &Event,
+        (chains, behind): (&mut Chains, &mut Behind),
+    ) {
+        let name = format!("{topic}/{}", event.partition());
+        let (offset, last) = (event.offset(), chains.by_name.get(&name));
+        if last.is_none_or(|chain| offset > chain.last_offset) {
+            let count: &mut u64 = behind.entry(name).or_default();
+            *count = count.saturating_add(1);
+            return;
+        }
+        let Some(of) = self.by_chain.get(&name).and_then(|chain| chain.get(&offset)) else {
+            let what = format!("the event at offset {offset} is not in the trail");
+            return chains.broken(&name, 0, &what);
+        };
+        let bytes = event.payload_base64().map(|text| BASE64_STANDARD.decode(text));
+        let bytes = bytes.transpose().unwrap_or_default().unwrap_or_default();
+        let is_same = hex(&Sha256::digest(bytes)) == of.payload_sha256
+            && event.timestamp_ms() == of.timestamp_ms;
+        if !is_same {
+            let what = format!("the event at offset {offset} is another than in its topic");
+            chains.broken(&name, of.sequence, &what);
+        }
     }
 }
