@@ -119,27 +119,46 @@ impl Example {
         Ok(())
     }
 
-    /// Publishes the recorded input: the files of `events/`, `NUMBER-TOPIC.jsonl`, in their order,
-    /// each line as `gristmill produce` would.
+    /// The recorded input: the files of `events/`, `NUMBER-TOPIC.jsonl`, in their order; each line
+    /// with its topic.
     ///
     /// # Errors
     ///
-    /// When a line is refused.
-    pub fn publish(&self, client: &Client) -> Result<()> {
+    /// When a file cannot be read.
+    pub fn input(&self) -> Result<Vec<(String, String)>> {
         let mut files: Vec<PathBuf> = Vec::new();
         for file in fs::read_dir(self.folder.join("events"))? {
             files.push(file?.path());
         }
         files.retain(|it| it.extension().is_some_and(|it| it == "jsonl"));
         files.sort();
+        let mut input = Vec::new();
         for file in files {
             let stem = file.file_stem().context("a file")?.to_string_lossy().into_owned();
             let (_, topic) = stem.split_once('-').context("a number and a topic")?;
-            for line in fs::read_to_string(&file)?.lines() {
-                publish(client, topic, line)?;
-            }
+            let text = fs::read_to_string(&file)?;
+            input.extend(text.lines().map(|line| (topic.to_owned(), line.to_owned())));
         }
-        Ok(())
+        Ok(input)
+    }
+
+    /// Publishes the recorded input as `gristmill produce` would.
+    ///
+    /// # Errors
+    ///
+    /// When a line is refused.
+    pub fn publish(&self, client: &Client) -> Result<()> {
+        self.input()?.iter().try_for_each(|(topic, line)| publish(client, topic, line))
+    }
+
+    /// A file of the example.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn read(&self, name: &str) -> Result<String> {
+        let path = self.folder.join(name);
+        fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     }
 
     /// What `expected/` says of `name`; nothing where it says nothing.
@@ -212,6 +231,21 @@ impl Example {
     ///
     /// What is not as expected.
     pub fn play(&self, place: &Place, more: &str, variables: &[(&str, String)]) -> Result<()> {
+        self.play_with(place, more, variables, |client| self.publish(client))
+    }
+
+    /// The same with an input that is published in another way.
+    ///
+    /// # Errors
+    ///
+    /// What is not as expected.
+    pub fn play_with(
+        &self,
+        place: &Place,
+        more: &str,
+        variables: &[(&str, String)],
+        publish: impl Fn(&Client) -> Result<()>,
+    ) -> Result<()> {
         let home = self.bare(&binary("debug"), place, more)?;
         self.put_manifests(&home, slowed)?;
         let mut host = home.start(variables)?;
@@ -220,7 +254,7 @@ impl Example {
         for subscription in &subscriptions {
             operate(&client, subscription, "pause")?;
         }
-        self.publish(&client)?;
+        publish(&client)?;
         for subscription in &subscriptions {
             operate(&client, subscription, "resume")?;
         }
@@ -228,7 +262,7 @@ impl Example {
         let (host, client) = killed_at_work((&home, variables), (host, &client), own)?;
         self.await_expected(&client, &host, place)?;
         let before = self.counts(&client, place)?;
-        self.publish(&client)?;
+        publish(&client)?;
         settle(&client, &host)?;
         self.check(&client, place)?;
         let after = self.counts(&client, place)?;
@@ -323,7 +357,11 @@ impl Drop for Party {
 }
 
 /// Publishes a line as `gristmill produce` would: as a CloudEvent where it is one.
-fn publish(client: &Client, topic: &str, line: &str) -> Result<()> {
+///
+/// # Errors
+///
+/// When it is refused.
+pub fn publish(client: &Client, topic: &str, line: &str) -> Result<()> {
     let event: Value = serde_json::from_str(line)?;
     let is_cloud_event = event["specversion"].is_string();
     let media = if is_cloud_event { "application/cloudevents+json" } else { "application/json" };

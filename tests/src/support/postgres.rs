@@ -122,7 +122,17 @@ impl Postgres {
 
     /// Where it is, for [`Postgres::connect_to`].
     pub fn address(&self) -> String {
-        format!("host=127.0.0.1 port={} user=postgres dbname=postgres", self.port)
+        self.address_of("postgres")
+    }
+
+    /// Where a database of it is.
+    pub fn address_of(&self, database: &str) -> String {
+        format!("host=127.0.0.1 port={} user=postgres dbname={database}", self.port)
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Connects.

@@ -79,6 +79,30 @@ fn it_ends_as_its_input_says_on_kafka() -> Result<()> {
 }
 
 #[test]
+fn the_trail_has_everything_that_was_billed_and_paid() -> Result<()> {
+    const AUDITED: [&str; 4] = ["Invoice", "InvoiceV2", "Payment", "PaymentV2"];
+    let (home, _bureau, host, client) = started("")?;
+    let (example, place) = (Example::of("billing")?, Place::Embedded);
+    example.publish(&client)?;
+    example.await_expected(&client, &host, &place)?;
+    let verify = ["audit", "verify", "AuditTrail", "--sources", "--json", "--url", client.url()];
+    let told = gristmill(&home, &verify)?;
+    let told: Value = serde_json::from_slice(&told.stdout)
+        .with_context(|| String::from_utf8_lossy(&told.stderr).into_owned())?;
+    let mut events = 0;
+    for topic in AUDITED {
+        events += client.topic(topic)?.iter().map(Vec::len).sum::<usize>();
+    }
+    let chains = told["chains"].as_object().with_context(|| told.to_string())?.values();
+    let entries: usize =
+        chains.filter_map(|it| usize::try_from(it["entries"].as_u64()?).ok()).sum();
+    ensure!(told["whole"] == true, "{told}");
+    ensure!(told["behind"] == json!({}), "{}", told["behind"]);
+    ensure!(entries == events && events > 100, "{entries} entries of {events} events");
+    host.stop()
+}
+
+#[test]
 fn commands_and_queries_are_answered() -> Result<()> {
     let (home, _bureau, host, client) = started("")?;
     let created = command(&client, "create-invoice", &invoice("i-1", 12.5))?;

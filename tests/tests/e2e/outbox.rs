@@ -2,6 +2,7 @@
 //! becomes of rows that cannot be published, of those that are, and of a database that is away.
 
 mod random;
+mod systems;
 
 use std::process::Command;
 use std::time::Duration;
