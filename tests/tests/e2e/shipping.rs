@@ -139,7 +139,10 @@ fn after_three_attempts_an_event_is_in_the_common_topic_and_is_mended_from_there
     ensure!(records(&client, "identity-events")?.is_empty(), "without a mail nothing is logged");
     are_told_apart(&client, 1)?;
 
-    client.send(&format!("/api/v1/dlq/{MAILER}/redrive"), &json!({}))?;
+    let redrive = format!("/api/v1/dlq/{MAILER}/redrive");
+    let told = client.ask(&redrive, &[], r#"{"dry_run":true}"#)?;
+    ensure!(told.text.contains("nothing is sent") && stub.asked().len() == 3, "{told:?}");
+    client.send(&redrive, &json!({}))?;
     settle(&client, &host)?;
     ensure!(records(&client, "identity-events")?.len() == 2);
     are_told_apart(&client, 0)?;

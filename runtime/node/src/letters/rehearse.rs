@@ -1,11 +1,11 @@
 //! Answers "how many would succeed now?": runs dead letters through the plugin in use, sees what
-//! it would do, and does nothing of it.
+//! it would do, and does nothing of it; no request leaves the host either.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gristmill_engine::PartitionId;
-use gristmill_plugin_host::{Failure, Runner};
+use gristmill_plugin_host::Failure;
 use serde::Serialize;
 
 use super::{Letter, LetterId, Selection, Span, select};
@@ -13,7 +13,7 @@ use crate::Error;
 use crate::envelope;
 use crate::plugins::SubscriptionStatus;
 use crate::shared::Shared;
-use crate::worker::rehearsal;
+use crate::worker::{rehearsal, withheld_runner};
 
 /// What would happen to dead letters that are driven again now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -47,7 +47,7 @@ pub(crate) async fn rehearse(
     limit: usize,
 ) -> Result<Rehearsed, Error> {
     let binding = &status.binding;
-    let runner = Runner::new(&shared.plugins, &binding.plugin, binding.runner.clone())?;
+    let runner = withheld_runner(shared, binding)?;
     let mut rehearsed = Rehearsed::default();
     for letter in select(shared, status, selection, Span { after: None, before: None, limit })? {
         let Letter { id, view, mut stored, .. } = letter;
