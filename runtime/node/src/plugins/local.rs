@@ -27,6 +27,8 @@ pub(crate) enum LocalHandler {
         name: String,
         /// Why, in a few words.
         why: String,
+        /// Whether that ends by itself.
+        is_loading: bool,
     },
 }
 
@@ -46,18 +48,23 @@ impl LocalTopics {
             for topic in status.binding.config.named_topics() {
                 handlers.entry(topic.to_owned()).or_default().push(match status.paused {
                     None => LocalHandler::Ready(Arc::clone(&status.binding)),
-                    Some(why) => LocalHandler::Away { name: name.clone(), why: why.to_owned() },
+                    Some(why) => {
+                        let (name, why) = (name.clone(), why.to_owned());
+                        LocalHandler::Away { name, why, is_loading: false }
+                    }
                 });
             }
         }
         for (plugin, subscriptions) in expected {
             let error = board.plugins.get(plugin).and_then(|plugin| plugin.error.clone());
+            let is_loading = error.is_none();
             let why = error.unwrap_or_else(|| "its plugin is being loaded".to_owned());
             for (name, wanted) in subscriptions {
                 for topic in wanted {
                     let known = handlers.entry(topic.clone()).or_default();
                     if known.iter().all(|handler| handler.name() != name) {
-                        known.push(LocalHandler::Away { name: name.clone(), why: why.clone() });
+                        let (name, why) = (name.clone(), why.clone());
+                        known.push(LocalHandler::Away { name, why, is_loading });
                     }
                 }
             }
@@ -81,12 +88,38 @@ impl PartialEq for LocalHandler {
         match (self, other) {
             // Versions count all that this process has bound.
             (Self::Ready(one), Self::Ready(other)) => one.version == other.version,
-            (Self::Away { name, why }, Self::Away { name: others, why: because }) => {
-                (name, why) == (others, because)
-            }
+            (
+                Self::Away { name, why, is_loading },
+                Self::Away { name: others, why: because, is_loading: loads },
+            ) => (name, why, is_loading) == (others, because, loads),
             (Self::Ready(_), Self::Away { .. }) | (Self::Away { .. }, Self::Ready(_)) => false,
         }
     }
 }
 
 impl Eq for LocalHandler {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::status::PluginStatus;
+    use super::*;
+
+    #[test]
+    fn what_is_being_loaded_is_told_from_what_was_refused() {
+        let expected = [("loading", "a"), ("refused", "b")].map(|(plugin, name)| {
+            (plugin.to_owned(), vec![(name.to_owned(), vec!["happened".to_owned()])])
+        });
+        let mut board = Notices::default();
+        let refused = PluginStatus { error: Some("no component".to_owned()), ..Default::default() };
+        board.plugins.insert("refused".to_owned(), refused);
+        let topics = LocalTopics::new(true, &board, &expected.into());
+        let away = |name: &str, why: &str, is_loading| LocalHandler::Away {
+            name: name.to_owned(),
+            why: why.to_owned(),
+            is_loading,
+        };
+        let wanted =
+            [away("a", "its plugin is being loaded", true), away("b", "no component", false)];
+        assert_eq!(topics.handlers["happened"], wanted);
+    }
+}

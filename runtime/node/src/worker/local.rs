@@ -31,7 +31,7 @@ use crate::telemetry::{self, Attempted};
 /// Longest chain of local events, each caused by the one before (source: the contract, "Local
 /// emissions").
 const DEPTH_MAX: u32 = 8;
-/// How long an attempt waits for a handler that is being loaded, or is paused.
+/// How long an attempt waits for a handler that is paused, or was refused.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How an attempt ended, with what handlers of local topics did.
@@ -66,25 +66,34 @@ pub(super) struct Locals {
 
 enum Local {
     Ready(Bound),
-    /// It cannot run now; why.
-    Away(String),
+    /// It cannot run now.
+    Away(Away),
+}
+
+/// Why a topic's handlers cannot all run.
+#[derive(Debug, Clone)]
+struct Away {
+    why: String,
+    /// Whether that ends by itself.
+    is_loading: bool,
 }
 
 impl Locals {
     /// Those of a topic, if all can run; else why not.
-    fn ready(&self, topic: &str) -> Result<Vec<&Bound>, String> {
+    fn ready(&self, topic: &str) -> Result<Vec<&Bound>, Away> {
+        let away = |why: &str, is_loading| Err(Away { why: why.to_owned(), is_loading });
         if !self.is_known {
-            return Err("the plugins are still being loaded".to_owned());
+            return away("the plugins are still being loaded", true);
         }
         let handlers = self.topics.get(topic).into_iter().flatten();
-        let ready: Result<Vec<&Bound>, String> = handlers
+        let ready: Result<Vec<&Bound>, Away> = handlers
             .map(|handler| match handler {
                 Local::Ready(bound) => Ok(bound),
-                Local::Away(why) => Err(why.clone()),
+                Local::Away(away) => Err(away.clone()),
             })
             .collect();
         match ready {
-            Ok(ready) if ready.is_empty() => Err("no plugin handles it".to_owned()),
+            Ok(ready) if ready.is_empty() => away("no plugin handles it", false),
             ready => ready,
         }
     }
@@ -115,7 +124,10 @@ impl Worker {
                         self.meters.insert(binding.subscription, Rc::clone(&bound.meter));
                         Local::Ready(bound)
                     }
-                    LocalHandler::Away { name, why } => Local::Away(format!("{name:?}: {why}")),
+                    LocalHandler::Away { name, why, is_loading } => Local::Away(Away {
+                        why: format!("{name:?}: {why}"),
+                        is_loading: *is_loading,
+                    }),
                 });
             }
             now.topics.insert(topic.clone(), of_topic);
@@ -308,18 +320,23 @@ impl<'a> Cascade<'a> {
         self.spans.push(Span { target: event.topic.as_str().into(), ..span });
     }
 
-    /// The handlers of a topic, when all can run.
+    /// The handlers of a topic, when all can run. One that is being loaded is waited for however
+    /// long that takes: a host that starts would else open breakers, and have commands fall back.
     async fn handlers(&self, topic: &str) -> Result<Vec<Bound>, Failure> {
         let mut locals = self.causer.locals.clone();
-        let ready = locals.wait_for(|locals| locals.ready(topic).is_ok());
-        if let Ok(Ok(locals)) = tokio::time::timeout(PATIENCE, ready).await
-            && let Ok(ready) = locals.ready(topic)
-        {
-            return Ok(ready.into_iter().cloned().collect());
+        loop {
+            let ready = locals.wait_for(|locals| locals.ready(topic).is_ok());
+            // Nobody says more once the worker has ended.
+            let is_over = matches!(tokio::time::timeout(PATIENCE, ready).await, Ok(Err(_)));
+            let away = match locals.borrow().ready(topic) {
+                Ok(ready) => return Ok(ready.into_iter().cloned().collect()),
+                Err(away) => away,
+            };
+            if is_over || !away.is_loading {
+                let reason = format!("nobody handles local topic {topic:?} now: {}", away.why);
+                return Err(failure(FailureClass::Infrastructure, "E0470", reason));
+            }
         }
-        let why = self.causer.locals.borrow().ready(topic).err().unwrap_or_default();
-        let reason = format!("nobody handles local topic {topic:?} now: {why}");
-        Err(failure(FailureClass::Infrastructure, "E0470", reason))
     }
 
     /// Events of local topics among emissions.
