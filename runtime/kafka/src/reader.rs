@@ -66,47 +66,53 @@ impl Reader {
         limit: ReadLimit,
         wait: Duration,
     ) -> Result<Vec<Record>, Error> {
-        let mut cursor = self.cursor(topic, partition, from)?;
-        let read = cursor.read(&self.cluster, limit, wait);
+        let (mut cursor, may_miss) = self.cursor((topic, partition), from)?;
+        let mut read = cursor.read(&self.cluster, limit, wait);
+        if may_miss && matches!(&read, Ok(read) if read.is_empty()) {
+            // The end that it told of may be from before: it is asked anew.
+            read = self
+                .place(&mut cursor, (topic, partition), from)
+                .and_then(|_end| cursor.read(&self.cluster, limit, Duration::ZERO));
+        }
         // After an error, nobody knows where it stands.
         let cursor = read.is_ok().then_some(cursor);
         self.give_back(cursor);
         read
     }
 
-    /// A cursor that stands at `from`.
-    fn cursor(&self, topic: &str, partition: u32, from: Offset) -> Result<Cursor, Error> {
-        let placed = match self.take(topic, partition, from)? {
-            Some(cursor) if cursor.stands_at(topic, partition, from) => Ok(cursor),
-            taken => self.place(taken, topic, partition, from),
+    /// A cursor that stands at `from`, and whether what it says of the end may be old: one that
+    /// stood there heard of it when it read before, or below an end there may be no records.
+    fn cursor(&self, of: (&str, u32), from: Offset) -> Result<(Cursor, bool), Error> {
+        let taken = self.take(of, from)?;
+        let stands = |cursor: &Cursor| cursor.stands_at(of.0, of.1, from);
+        let placed = match taken {
+            Some(cursor) if stands(&cursor) => Ok((cursor, true)),
+            Some(mut cursor) => self.place(&mut cursor, of, from).map(|end| (cursor, from < end)),
+            None => Cursor::new(&self.cluster).and_then(|mut cursor| {
+                self.place(&mut cursor, of, from).map(|end| (cursor, from < end))
+            }),
         };
         placed.inspect_err(|_| self.give_back(None))
     }
 
-    /// Moves a cursor, or makes one. The library takes long to say that a partition does not
-    /// exist, and never says that an offset before the high watermark is beyond the stable end;
-    /// the partition's leader says both at once.
+    /// Moves a cursor; the partition's stable end. The library takes long to say that a partition
+    /// does not exist, and never says that an offset before the high watermark is beyond the
+    /// stable end; the partition's leader says both at once.
     fn place(
         &self,
-        taken: Option<Cursor>,
-        topic: &str,
-        partition: u32,
+        cursor: &mut Cursor,
+        (topic, partition): (&str, u32),
         from: Offset,
-    ) -> Result<Cursor, Error> {
+    ) -> Result<Offset, Error> {
         let (start, end) = self.cluster.bounds(topic, partition)?;
-        let mut cursor = taken.map_or_else(|| Cursor::new(&self.cluster), Ok)?;
-        cursor.move_to(Place {
-            topic: topic.into(),
-            partition,
-            next: from.max(start),
-            end: Some(end),
-        })?;
-        Ok(cursor)
+        let (topic, next) = (topic.into(), from.max(start));
+        cursor.move_to(Place { topic, partition, next, end: Some(end) })?;
+        Ok(end)
     }
 
     /// Takes one that stands there, else one that nobody needs; `None` when one may be made. The
     /// caller gives it back.
-    fn take(&self, topic: &str, partition: u32, from: Offset) -> Result<Option<Cursor>, Error> {
+    fn take(&self, (topic, partition): (&str, u32), from: Offset) -> Result<Option<Cursor>, Error> {
         let timeout = self.cluster.timeout();
         let began = Instant::now();
         let mut pool = self.lock();

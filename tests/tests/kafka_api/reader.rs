@@ -102,6 +102,26 @@ fn a_read_at_the_end_waits_as_long_as_it_may() -> Result<()> {
 }
 
 #[test]
+fn what_was_written_before_a_read_is_read() -> Result<()> {
+    let shared = shared()?;
+    for topic in ["reader-fresh", "reader-empty"] {
+        shared.cluster.create(&new_topic(topic, 1, &[]))?;
+    }
+    let producer = raw::producer(&shared.bootstrap, None)?;
+    let reader = Reader::new(&shared.cluster);
+    let read = |topic, from| reader.read((topic, 0), Offset(from), ALL, Duration::ZERO);
+    for number in 0..20 {
+        // Hearing of one end takes as long as hearing of another: the client that reads on has
+        // heard by then that its partition ends here, which will not be true any more.
+        assert_eq!(read("reader-empty", 0)?, []);
+        let payload = number.to_string();
+        raw::write(&producer, "reader-fresh", 0, &[&payload])?;
+        assert_eq!(payloads(&read("reader-fresh", number)?), rows(&[(number, &payload)]));
+    }
+    Ok(())
+}
+
+#[test]
 fn a_record_comes_as_it_was_written() -> Result<()> {
     let shared = shared()?;
     shared.cluster.create(&new_topic("reader-odd", 1, &[("retention.ms", "-1")]))?;

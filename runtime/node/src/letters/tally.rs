@@ -2,7 +2,7 @@
 //! reads each letter once and remembers whose it is.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gristmill_engine::{Offset, PartitionId, TopicId};
 use gristmill_store::{Bounds, Stored};
@@ -13,7 +13,7 @@ use crate::envelope::DeadLetterView;
 /// How far each partition was read.
 #[derive(Debug, Default)]
 pub(crate) struct Tallies {
-    partitions: Mutex<BTreeMap<(TopicId, PartitionId), Tally>>,
+    partitions: Mutex<BTreeMap<(TopicId, PartitionId), Arc<Mutex<Tally>>>>,
 }
 
 /// A partition as it was read last.
@@ -34,8 +34,9 @@ impl Tallies {
         read: impl Fn(Offset) -> Result<Vec<Stored>, broker::Error>,
         is_done: impl Fn(u64) -> bool,
     ) -> Result<u64, broker::Error> {
-        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
-        let tally = partitions.entry(place).or_default();
+        // While one partition is read, those who ask for others do not wait.
+        let tally = Arc::clone(lock(&self.partitions).entry(place).or_default());
+        let mut tally = lock(&tally);
         tally.next = tally.next.max(bounds.start);
         while tally.next < bounds.end {
             let stored = read(tally.next)?;
@@ -51,6 +52,11 @@ impl Tallies {
         let waiting = offsets.iter().filter(|offset| !is_done(**offset)).count();
         Ok(u64::try_from(waiting).unwrap_or(u64::MAX))
     }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change is whole.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
