@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::{Client, Stored, Subscription};
 use super::component::{binary, guest, root};
+pub use super::home::settle;
 use super::home::{Home, Process};
 use super::kafka::witness::Ground;
 use super::wait;
@@ -369,19 +370,6 @@ pub fn publish(client: &Client, topic: &str, line: &str) -> Result<()> {
     let answer = client.ask(&path, &[("content-type", media)], line)?;
     ensure!(answer.status == 202, "{path}: {answer:?}");
     Ok(())
-}
-
-/// Waits until a host has nothing left to do.
-///
-/// # Errors
-///
-/// When it does not come to rest.
-pub fn settle(client: &Client, host: &Process) -> Result<()> {
-    let settled = wait::until(PATIENCE, || {
-        let open: u64 = client.subscriptions()?.iter().map(Subscription::unsettled).sum();
-        Ok((open == 0).then_some(()))
-    })?;
-    settled.with_context(|| format!("no rest: {:?}\n{}", client.subscriptions(), host.tail()))
 }
 
 /// Kills a host as soon as it has finished an event, and starts it again; the new one must have

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use tempfile::TempDir;
 
-use super::client::Client;
+use super::client::{Client, Subscription};
 use super::{process, wait};
 
 /// A host that starts, or ends by request, later than this does not do so at all.
@@ -207,4 +207,17 @@ impl Drop for Process {
 /// When it cannot be made.
 pub fn empty(path: &Path) -> Result<File> {
     File::create(path).with_context(|| format!("empty {}", path.display()))
+}
+
+/// Waits until a host has nothing left to do.
+///
+/// # Errors
+///
+/// When it does not come to rest.
+pub fn settle(client: &Client, host: &Process) -> Result<()> {
+    let settled = wait::until(PATIENCE, || {
+        let open: u64 = client.subscriptions()?.iter().map(Subscription::unsettled).sum();
+        Ok((open == 0).then_some(()))
+    })?;
+    settled.with_context(|| format!("no rest: {:?}\n{}", client.subscriptions(), host.tail()))
 }

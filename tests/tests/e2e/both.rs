@@ -1,15 +1,10 @@
 //! Runs one story twice: on the embedded store, and on a Kafka of its own.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
-use gristmill_tests::support::client::{Client, Subscription};
+use gristmill_tests::support::client::Client;
+pub(super) use gristmill_tests::support::home::settle;
 use gristmill_tests::support::home::{Home, Process};
 use gristmill_tests::support::kafka::Cluster;
-use gristmill_tests::support::wait;
-
-/// Longest wait for a host to come to rest.
-const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Where the host of a story runs, and the cluster if it runs on one.
 pub(super) struct Ground {
@@ -58,13 +53,4 @@ pub(super) fn start(home: &Home) -> Result<(Process, Client)> {
     let mut host = home.start(&[])?;
     let client = host.must_be_ready()?;
     Ok((host, client))
-}
-
-/// Waits until a host has nothing left to do.
-pub(super) fn settle(client: &Client, host: &Process) -> Result<()> {
-    let settled = wait::until(PATIENCE, || {
-        let open: u64 = client.subscriptions()?.iter().map(Subscription::unsettled).sum();
-        Ok((open == 0).then_some(()))
-    })?;
-    settled.with_context(|| format!("no rest: {:?}\n{}", client.subscriptions(), host.tail()))
 }
