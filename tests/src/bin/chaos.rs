@@ -27,6 +27,10 @@ struct Args {
     /// Two hosts on Kafka instead of one on the embedded store: kills only
     #[arg(long)]
     kafka: bool,
+    /// Two hosts on Kafka behind a network that loses answers: so many commits of which nobody
+    /// knows what became of them; nothing else is run then
+    #[arg(long, default_value_t = 0, value_name = "COMMITS")]
+    wire: u64,
     /// Seed of the input and of the plan; the moment of a signal still varies
     #[arg(long)]
     seed: Option<u64>,
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         events: args.events,
         kills: args.kills,
         swaps: args.swaps,
+        wire: args.wire,
         seed: args.seed.unwrap_or_else(|| Random::seed() % 1_000_000),
     };
     match run(&options, &args) {
@@ -56,6 +61,13 @@ fn main() -> ExitCode {
 
 fn run(options: &Options, &Args { json, kafka, .. }: &Args) -> anyhow::Result<bool> {
     let mut reports: Vec<Report> = Vec::new();
+    if options.wire > 0 {
+        let report = tell(chaos::kafka::wire(options, &mut progress)?, json);
+        if json {
+            println!("{:#}", serde_json::Value::from(vec![report.json()]));
+        }
+        return Ok(report.is_clean());
+    }
     if options.kills > 0 {
         let kills = if kafka { chaos::kafka::kills } else { chaos::kills };
         reports.push(tell(kills(options, &mut progress)?, json));

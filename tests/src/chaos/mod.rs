@@ -23,9 +23,8 @@ use anyhow::{Result, anyhow};
 
 use self::check::History;
 use self::input::Event;
-use self::kill::Kills;
 use self::producer::Pace;
-use self::report::{Asked, Report};
+use self::report::{Asked, Done, Report};
 use self::world::World;
 use crate::support::client::Client;
 use crate::support::home::Process;
@@ -42,6 +41,8 @@ pub struct Options {
     pub kills: u64,
     /// Versions that must come into use; 0 leaves the scenario out.
     pub swaps: u64,
+    /// Commits of which nobody knows what became of them; 0 leaves the scenario out.
+    pub wire: u64,
     /// Seed of input and plan.
     pub seed: u64,
 }
@@ -69,7 +70,7 @@ pub fn kills(options: &Options, progress: Progress<'_>) -> Result<Report> {
         pace.connect(0, Some(client.clone()));
         pace.allow(options.events);
         finish(process, &client, pace)?;
-        Ok((kills, 0))
+        Ok(Done { kills, ..Done::default() })
     })
 }
 
@@ -88,7 +89,7 @@ pub fn swaps(options: &Options, progress: Progress<'_>) -> Result<Report> {
             progress("swaps", number, wanted, pace.count().published);
         })?;
         finish(process, &client, pace)?;
-        Ok((Kills::default(), wanted))
+        Ok(Done { swaps: wanted, ..Done::default() })
     })
 }
 
@@ -96,7 +97,7 @@ pub fn swaps(options: &Options, progress: Progress<'_>) -> Result<Report> {
 fn run(
     scenario: &'static str,
     options: &Options,
-    disturb: impl FnOnce(&World, &Random, &Pace) -> Result<(Kills, u64)>,
+    disturb: impl FnOnce(&World, &Random, &Pace) -> Result<Done>,
 ) -> Result<Report> {
     let (world, pace, began) = (World::new(&options.binary)?, Pace::new(), Instant::now());
     let random = Random::new(options.seed);
@@ -166,7 +167,7 @@ fn conclude(
     (scenario, variant, seed): (&'static str, &'static str, u64),
     history: &History,
     (pace, began): (&Pace, Instant),
-    (kills, swaps): (Kills, u64),
+    done: Done,
     keep: impl FnOnce() -> Vec<PathBuf>,
 ) -> Report {
     let violations = check::check(history);
@@ -186,8 +187,7 @@ fn conclude(
         asked,
         effects,
         letters,
-        kills,
-        swaps,
+        done,
         took: began.elapsed(),
         violations,
         kept,

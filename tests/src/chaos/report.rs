@@ -40,10 +40,23 @@ impl Asked {
     }
 }
 
+/// What was done to hosts, and what is around them.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Deaths.
+    pub kills: Kills,
+    /// Versions that came into use while events flowed.
+    pub swaps: u64,
+    /// Everything else, by a few words.
+    pub faults: BTreeMap<String, u64>,
+    /// From the end of the disturbance until nothing was left to do, where that is measured.
+    pub recovered: Option<Duration>,
+}
+
 /// What one scenario did and found.
 #[derive(Debug)]
 pub struct Report {
-    /// Its name: `kills`, `swaps` or `kafka-kills`.
+    /// Its name, such as `kills` or `kafka-wire`.
     pub scenario: &'static str,
     /// How hosts were configured, where a seed decides it.
     pub variant: &'static str,
@@ -57,10 +70,8 @@ pub struct Report {
     pub effects: u64,
     /// Dead letters found.
     pub letters: u64,
-    /// What was done to the host.
-    pub kills: Kills,
-    /// Versions that came into use while events flowed.
-    pub swaps: u64,
+    /// What was done to hosts.
+    pub done: Done,
     /// Wall time.
     pub took: Duration,
     /// What is wrong.
@@ -95,14 +106,16 @@ impl Report {
             "effects": self.effects,
             "dead_letters": self.letters,
             "kills": {
-                "counted": self.kills.counted(),
-                "failpoints": shown(&self.kills.failpoints),
-                "sigkill": shown(&self.kills.signals),
-                "between_commits": self.kills.missed,
-                "before_ready": self.kills.early,
-                "shared": self.kills.shared,
+                "counted": self.done.kills.counted(),
+                "failpoints": shown(&self.done.kills.failpoints),
+                "sigkill": shown(&self.done.kills.signals),
+                "between_commits": self.done.kills.missed,
+                "before_ready": self.done.kills.early,
+                "shared": self.done.kills.shared,
             },
-            "swaps": self.swaps + self.kills.upgrades,
+            "swaps": self.done.swaps + self.done.kills.upgrades,
+            "faults": self.done.faults,
+            "recovered_seconds": self.done.recovered.map(|took| took.as_secs_f64()),
             "seconds": self.took.as_secs_f64(),
             "found": found,
             "violations": self.violations.iter().take(SHOWN).collect::<Vec<_>>(),
@@ -132,10 +145,17 @@ impl fmt::Display for Report {
         let Asked { failing, rejected, timers } = self.asked;
         writeln!(out, "  {failing} fail first, {rejected} are rejected, {timers} set a timer")?;
         writeln!(out, "  {} effects, {} dead letters", self.effects, self.letters)?;
-        if self.kills.counted() > 0 {
+        if self.done.kills.counted() > 0 {
             self.kills_line(out)?;
-        } else {
-            writeln!(out, "  {} versions came into use while events flowed", self.swaps)?;
+        } else if self.done.faults.is_empty() {
+            writeln!(out, "  {} versions came into use while events flowed", self.done.swaps)?;
+        }
+        for (words, count) in &self.done.faults {
+            writeln!(out, "  {count} {words}")?;
+        }
+        if let Some(recovered) = self.done.recovered {
+            let seconds = recovered.as_secs_f64();
+            writeln!(out, "  {seconds:.1} s after the last of it nothing was left to do")?;
         }
         let words: Vec<_> =
             Kind::ALL.iter().map(|kind| format!("{} {}", kind.word(), self.count(*kind))).collect();
@@ -160,7 +180,7 @@ impl Report {
                 in_order(counts).map(|(name, count)| format!("{name} {count}")).collect();
             words.join(", ")
         };
-        let kills = &self.kills;
+        let kills = &self.done.kills;
         writeln!(out, "  {} kills hit a checkpoint on its way", kills.counted())?;
         writeln!(out, "    by failpoint: {}", list(&kills.failpoints))?;
         writeln!(out, "    by SIGKILL after the step: {}", list(&kills.signals))?;

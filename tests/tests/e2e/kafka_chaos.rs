@@ -1,13 +1,27 @@
-//! A short run of what `make chaos ARGS=--kafka` does for minutes.
+//! Short runs of what `make chaos` does for minutes to hosts on Kafka.
 
 use gristmill_tests::chaos::{self, Options};
 use gristmill_tests::support::component;
 
+fn options() -> Options {
+    let binary = component::binary("debug");
+    Options { binary, events: 3_000, kills: 6, swaps: 0, wire: 12, seed: 1 }
+}
+
 #[test]
 fn nothing_is_lost_repeated_or_reordered_however_often_hosts_on_kafka_are_killed() {
-    let binary = component::binary("debug");
-    let options = Options { binary, events: 3_000, kills: 6, swaps: 0, seed: 1 };
-    let report = chaos::kafka::kills(&options, &mut |_, _, _, _| {}).unwrap();
+    let report = chaos::kafka::kills(&options(), &mut |_, _, _, _| {}).unwrap();
     assert!(report.is_clean(), "{report}");
-    assert!(report.kills.counted() >= 6 && report.events.published >= 3_000, "{report}");
+    assert!(report.done.kills.counted() >= 6 && report.events.published >= 3_000, "{report}");
+}
+
+#[test]
+fn nothing_is_lost_repeated_or_reordered_where_nobody_knows_what_became_of_commits() {
+    let report = chaos::kafka::wire(&options(), &mut |_, _, _, _| {}).unwrap();
+    assert!(report.is_clean(), "{report}");
+    let told = |words: &str| {
+        let faults = report.done.faults.iter().filter(|(name, _)| name.starts_with(words));
+        faults.map(|(_, count)| count).sum::<u64>()
+    };
+    assert!(told("commits") >= 12 && report.events.published >= 3_000, "{report}");
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::chaos::check::{History, Partitions};
-use crate::chaos::complaints;
+use crate::chaos::complaints::{self, Expected};
 use crate::chaos::input::Event;
 use crate::chaos::producer::Pace;
 use crate::chaos::reading;
@@ -30,10 +30,9 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    /// Hosts of `binary` that were never started, with their plugin in place, and a broker that
+    /// Hosts of `binary` that were never started, with their plugin in place, on a broker that
     /// runs.
-    pub(super) fn new(binary: &Path, is_static: bool) -> Result<Self> {
-        let ground = Ground::start()?;
+    pub(super) fn new(binary: &Path, is_static: bool, ground: Ground) -> Result<Self> {
         let config = stage::config(&broker(&ground.cluster().bootstrap(), is_static));
         let homes = [Home::new(binary, &config)?, Home::new(binary, &config)?];
         let hosts = Self { homes, versions: Versions::new()?, ground };
@@ -62,18 +61,31 @@ impl Hosts {
     /// Starts both, lets them deal with everything that is left, and ends them well; returns what
     /// they say is left.
     pub(super) fn finish(&self, pace: &Pace) -> Result<Left> {
+        let running = self.start(pace)?;
+        self.end(running, pace)
+    }
+
+    /// Starts both, and has producers ask them.
+    pub(super) fn start(&self, pace: &Pace) -> Result<Vec<(Process, Client)>> {
         let mut processes = Vec::new();
         for home in &self.homes {
             processes.push(home.start(&[])?);
         }
-        let mut clients = Vec::new();
-        for (at, process) in processes.iter_mut().enumerate() {
+        let mut running = Vec::new();
+        for (at, mut process) in processes.into_iter().enumerate() {
             let client = process.must_be_ready()?;
             pace.connect(at, Some(client.clone()));
-            clients.push(client);
+            running.push((process, client));
         }
+        Ok(running)
+    }
+
+    /// Lets running hosts deal with everything that is left, and ends them well; returns what they
+    /// say is left.
+    pub(super) fn end(&self, running: Vec<(Process, Client)>, pace: &Pace) -> Result<Left> {
         pace.finish();
         pace.wait_until_published();
+        let (processes, clients): (Vec<_>, Vec<_>) = running.into_iter().unzip();
         let left = self.settle(&clients)?;
         processes.into_iter().try_for_each(Process::stop)?;
         Ok(left)
@@ -114,11 +126,13 @@ impl Hosts {
         Ok(left.values().sum())
     }
 
-    /// Reads everything there is beside what was `sent`; `told` is what hosts said was left.
+    /// Reads everything there is beside what was `sent`; `told` is what hosts said was left, and
+    /// `expected` what they may log.
     pub(super) fn history(
         &self,
         sent: BTreeMap<String, Vec<Event>>,
         told: &Left,
+        expected: &[Expected],
     ) -> Result<History> {
         let ends = self.ends()?;
         let mut left = Left::new();
@@ -129,7 +143,7 @@ impl Hosts {
         let mut history = reading::history(sent, &left, |topic| self.records(topic))?;
         for home in &self.homes {
             let log = fs::read_to_string(home.log()).unwrap_or_default();
-            history.strays.extend(complaints::of(&log, &[]));
+            history.strays.extend(complaints::of(&log, expected));
         }
         let known = stage::topics();
         let strange = |topic: &String| !topic.starts_with("__") && !known.contains(topic);

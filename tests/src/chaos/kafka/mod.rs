@@ -3,17 +3,19 @@
 
 mod hosts;
 mod lives;
+mod wire;
 
 use std::time::Instant;
 
 use anyhow::Result;
 
 use self::hosts::Hosts;
+pub use self::wire::wire;
 use super::check::History;
-use super::kill::Kills;
 use super::producer::Pace;
-use super::report::Report;
+use super::report::{Done, Report};
 use super::{Options, Progress, conclude, with_producers};
+use crate::support::kafka::witness::Ground;
 use crate::support::random::Random;
 
 const SCENARIO: &str = "kafka-kills";
@@ -29,12 +31,12 @@ pub fn kills(options: &Options, progress: Progress<'_>) -> Result<Report> {
     let began = Instant::now();
     let is_static = options.seed % 2 == 1;
     let variant = if is_static { " (static members)" } else { " (dynamic members)" };
-    let hosts = Hosts::new(&options.binary, is_static)?;
+    let hosts = Hosts::new(&options.binary, is_static, Ground::start()?)?;
     let pace = Pace::new();
     match disturb(options, &hosts, &pace, progress) {
-        Ok((kills, history)) => {
+        Ok((done, history)) => {
             let names = (SCENARIO, variant, options.seed);
-            Ok(conclude(names, &history, (&pace, began), (kills, 0), || hosts.keep()))
+            Ok(conclude(names, &history, (&pace, began), done, || hosts.keep()))
         }
         Err(error) => {
             Err(error.context(format!("{SCENARIO}: folders are kept: {:?}", hosts.keep())))
@@ -47,7 +49,7 @@ fn disturb(
     hosts: &Hosts,
     pace: &Pace,
     progress: Progress<'_>,
-) -> Result<(Kills, History)> {
+) -> Result<(Done, History)> {
     let Options { events, kills: wanted, .. } = *options;
     let random = Random::new(options.seed);
     pace.allow(events / (wanted + 1));
@@ -60,5 +62,5 @@ fn disturb(
         pace.allow(events);
         Ok((kills, hosts.finish(pace)?))
     })?;
-    Ok((kills, hosts.history(sent, &left)?))
+    Ok((Done { kills, ..Done::default() }, hosts.history(sent, &left, &[])?))
 }

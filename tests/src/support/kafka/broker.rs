@@ -31,12 +31,17 @@ pub(super) enum Purpose {
     },
     /// Tests of who is let in: as for other tests, with [`Doors`].
     Guarded,
+    /// Tests of what a network can do: as for other tests, behind a relay.
+    Meddled {
+        /// Port of the relay.
+        relay: u16,
+    },
 }
 
 impl Purpose {
     fn options(self) -> &'static [&'static str] {
         match self {
-            Self::Tests | Self::Guarded => {
+            Self::Tests | Self::Guarded | Self::Meddled { .. } => {
                 &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
             }
             Self::Measurements { .. } => &["-Xmx1g"],
@@ -46,7 +51,7 @@ impl Purpose {
     /// How long a new group waits for more members. Who measures wants all from the first event.
     fn rebalance_delay(self) -> &'static str {
         match self {
-            Self::Tests | Self::Guarded => "0",
+            Self::Tests | Self::Guarded | Self::Meddled { .. } => "0",
             Self::Measurements { .. } => "1000",
         }
     }
@@ -54,7 +59,7 @@ impl Purpose {
     /// The port that clients are told.
     fn advertised(self, place: Place) -> u16 {
         match self {
-            Self::Measurements { relay: Some(port) } => port,
+            Self::Meddled { relay: port } | Self::Measurements { relay: Some(port) } => port,
             Self::Tests | Self::Guarded | Self::Measurements { relay: None } => place.clients,
         }
     }

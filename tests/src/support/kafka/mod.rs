@@ -3,6 +3,7 @@
 
 mod broker;
 mod guarded;
+pub mod meddler;
 mod operate;
 mod records;
 mod relay;
@@ -19,6 +20,7 @@ use tempfile::TempDir;
 pub use self::broker::Broker;
 use self::broker::{Doors, Place, Purpose};
 pub use self::guarded::{Guarded, Right};
+use self::meddler::Meddler;
 pub use self::operate::Lag;
 pub use self::records::{Producer, Writer, Written};
 use super::component;
@@ -68,6 +70,20 @@ impl Cluster {
         let broker = cluster.brokers.first().context("a broker was started")?;
         relay::start(listener, broker.port(), delay / 2)?;
         Ok(cluster)
+    }
+
+    /// Starts one broker behind a relay that meddles once it is told to; `seed` decides with what.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::start`].
+    pub fn meddled(seed: u64) -> Result<(Self, Meddler)> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).context("find a free port")?;
+        let relay = listener.local_addr()?.port();
+        let cluster = Self::start_for((Purpose::Meddled { relay }, &[]), 1)?;
+        let broker = cluster.brokers.first().context("a broker was started")?;
+        let meddler = Meddler::start(listener, broker.port(), seed)?;
+        Ok((cluster, meddler))
     }
 
     fn start_for(kind: (Purpose, &[(&str, &str)]), count: u32) -> Result<Self> {
@@ -152,7 +168,7 @@ fn places(count: u32, purpose: Purpose) -> Result<Vec<Place>> {
     for id in 1..=count {
         let doors = match purpose {
             Purpose::Guarded => Some(Doors { passwords: port()?, certificates: port()? }),
-            Purpose::Tests | Purpose::Measurements { .. } => None,
+            Purpose::Tests | Purpose::Meddled { .. } | Purpose::Measurements { .. } => None,
         };
         let (clients, brokers, controllers) = (port()?, port()?, port()?);
         places.push(Place { id, clients, brokers, controllers, doors });

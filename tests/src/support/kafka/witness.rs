@@ -134,7 +134,7 @@ impl Ground {
     /// # Errors
     ///
     /// When nobody can be asked about it.
-    pub(super) fn of(cluster: Cluster) -> Result<Self> {
+    pub fn of(cluster: Cluster) -> Result<Self> {
         let witness = Mutex::new(Witness::start(&cluster.bootstrap())?);
         Ok(Self { cluster, witness })
     }
