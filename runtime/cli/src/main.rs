@@ -32,6 +32,7 @@ mod replication;
 mod run;
 mod saga;
 mod send;
+mod snapshot;
 mod subscriptions;
 mod table;
 mod token;
@@ -106,6 +107,8 @@ enum Command {
     Replay(replay::Args),
     /// Makes the state of a subscription anew from its topics, beside the running one
     Rebuild(rebuild::Args),
+    /// Takes, lists and deletes snapshots of what subscriptions keep
+    Snapshot(snapshot::Args),
     /// Makes tokens for the HTTP surface of a host
     #[command(subcommand)]
     Token(token::Command),
@@ -138,6 +141,7 @@ fn main() -> ExitCode {
         Command::Outbox(args) => outbox::run(args, &output),
         Command::Replay(args) => replay::run(&args, &output),
         Command::Rebuild(args) => rebuild::run(&args, &output),
+        Command::Snapshot(args) => snapshot::run(args, &output),
         Command::Token(command) => token::run(&command, &output),
         Command::Completions(args) => Ok(completions::run(&args, &output)),
     };

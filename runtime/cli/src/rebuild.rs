@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// Where to begin in each topic
     #[arg(long, value_enum, default_value_t = From::Earliest)]
     from: From,
+    /// A snapshot to begin with, and to replay what came after it
+    #[arg(long, value_name = "NAME")]
+    from_snapshot: Option<String>,
     /// Most events per second and partition, such as 500/s
     #[arg(long, value_name = "N/s", value_parser = rate)]
     rate: Option<u32>,
@@ -48,7 +51,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> anyhow::Result<Exit> {
         From::Earliest => "earliest",
         From::EarliestHeld => "earliest_held",
     };
-    client.post(&path, &json!({ "from": from, "rate": args.rate, "dry_run": args.dry_run }))?;
+    let wanted = json!({
+        "from": from, "from_snapshot": args.from_snapshot, "rate": args.rate,
+        "dry_run": args.dry_run,
+    });
+    client.post(&path, &wanted)?;
     let report = follow::to_its_end(&client, &path, output, line)?;
     output.json(&report);
     for line in lines(&report) {

@@ -54,6 +54,17 @@ pub(crate) fn shown_size(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
+/// An age in whole units of its largest one.
+pub(crate) fn shown_age(seconds: u64) -> String {
+    for (unit, scale) in [("d", 86_400), ("h", 3_600), ("m", 60)] {
+        let scale: u64 = scale;
+        if seconds >= scale {
+            return format!("{}{unit}", seconds / scale);
+        }
+    }
+    format!("{seconds}s")
+}
+
 /// A moment in UTC, to the second; `-` for none.
 pub(crate) fn shown_moment(ms: Option<u64>) -> String {
     let Some(ms) = ms else { return "-".to_owned() };

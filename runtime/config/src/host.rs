@@ -83,6 +83,8 @@ pub struct Storage {
     pub reserve: Reserve,
     /// Memory for cached blocks, 1 MiB to 1 TiB.
     pub cache: Bytes,
+    /// Snapshots kept of each subscription, 1 to 1,000.
+    pub snapshots_max: u32,
 }
 
 /// Disk space kept free.
@@ -374,7 +376,11 @@ fn storage(checked: &Checked) -> Storage {
     } else {
         Reserve::Bytes(checked.bytes("reserve"))
     };
-    Storage { reserve, cache: checked.bytes("cache") }
+    Storage {
+        reserve,
+        cache: checked.bytes("cache"),
+        snapshots_max: checked.count("snapshots_max"),
+    }
 }
 
 fn topics(checked: &Checked, report: &mut Report<'_>) -> Topics {

@@ -1,11 +1,11 @@
-//! Brings the gauges up to date that show what was last set: looks at engines, topics, dead letters
-//! and the store. It is asked before metrics are told, and keeps nothing.
+//! Brings the gauges up to date that show what was last set: looks at engines, topics, dead
+//! letters, snapshots and the store. It is asked before metrics are told, and keeps nothing.
 
-use gristmill_engine::PartitionId;
+use gristmill_engine::{Instant, PartitionId};
 
 use crate::broker;
 use crate::host::{Host, SubscriptionView};
-use crate::letters;
+use crate::{letters, snapshots};
 
 /// Sets every gauge, of these subscriptions. Waits.
 pub(crate) fn refresh(host: &Host, views: &[SubscriptionView]) -> Result<(), broker::Error> {
@@ -40,6 +40,12 @@ fn show(host: &Host, view: &SubscriptionView) -> Result<(), broker::Error> {
             let lag = behind.saturating_sub(ahead);
             shared.metrics.set_lag(&view.name, &source.name, partition, lag);
         }
+    }
+    if status.binding.config.stateful() {
+        let kept = snapshots::list(shared, Some(&view.name))?;
+        let newest = kept.iter().map(|it| it.taken_at_ms).max().unwrap_or(0);
+        let bytes = kept.iter().map(|it| it.bytes).sum();
+        shared.metrics.set_snapshots(&view.name, Instant(newest), bytes);
     }
     for topic in letters::topics_of(shared, status) {
         let Some(backlog) = broker::if_there(letters::backlog(shared, status, &topic))? else {

@@ -18,6 +18,7 @@ use crate::rebuild::{self, RebuildError};
 use crate::replay::{self, ReplayError};
 use crate::replication::{Replications, Report};
 use crate::shared::Shared;
+use crate::snapshots::{self, SnapshotError};
 use crate::states::States;
 use crate::worker::Command;
 use crate::{Error, topics};
@@ -47,6 +48,7 @@ struct Inner {
     redriving: Mutex<()>,
     replays: Arc<replay::Jobs>,
     rebuilds: Arc<rebuild::Jobs>,
+    snapshots: Arc<snapshots::Takes>,
 }
 
 /// What works on events and copies them: workers, memberships where topics live in a cluster, and
@@ -111,6 +113,7 @@ impl Host {
             redriving: Mutex::new(()),
             replays: Arc::default(),
             rebuilds: Arc::default(),
+            snapshots: Arc::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -468,6 +471,28 @@ impl Host {
     /// The last rebuild of a subscription since the host started.
     pub(crate) fn rebuild_of(&self, subscription: &str) -> Option<Arc<rebuild::Job>> {
         self.inner.rebuilds.find(subscription)
+    }
+
+    /// Takes a snapshot of a subscription.
+    pub(crate) async fn take_snapshot(
+        &self,
+        subscription: &str,
+        name: Option<String>,
+    ) -> Result<Result<snapshots::Taken, SnapshotError>, Refusal> {
+        let status = self.subscription(subscription)?;
+        let takes = Arc::clone(&self.inner.snapshots);
+        let stopping = self.inner.stopping.clone();
+        self.snapshots(move |shared| takes.take(shared, &status, name, &stopping)).await
+    }
+
+    /// Runs what reads or writes snapshots on a thread that may wait.
+    pub(crate) async fn snapshots<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Shared>) -> Result<T, SnapshotError> + Send + 'static,
+    ) -> Result<Result<T, SnapshotError>, Refusal> {
+        let shared = Arc::clone(&self.inner.shared);
+        let done = tokio::task::spawn_blocking(move || work(&shared)).await;
+        done.map_err(|_stopped| Refusal::Impossible("the host is stopping".to_owned()))
     }
 
     async fn figures(&self, status: &SubscriptionStatus) -> Figures {

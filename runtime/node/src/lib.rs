@@ -31,6 +31,7 @@ mod replication;
 mod running;
 mod schemas;
 mod shared;
+mod snapshots;
 mod states;
 mod telemetry;
 mod topics;

@@ -32,7 +32,7 @@ use crate::schemas::{self, Schemas};
 use crate::shared::{self, CLOCK, Parts, Shared};
 use crate::telemetry::{Telemetry, tell_metrics};
 use crate::worker::{Command, Worker};
-use crate::{Error, repartition, topics};
+use crate::{Error, rebuild, repartition, snapshots, topics};
 
 /// Instances kept for what runs beside the workers' attempts.
 const INSTANCES_SPARE: u32 = 16;
@@ -212,6 +212,8 @@ fn begin(
     let parts =
         Parts { config, store, broker, schemas, encryption, plugins, clock, metrics, telemetry };
     let shared = shared::share(parts)?;
+    snapshots::clear(&shared)?;
+    rebuild::clear_left(&shared)?;
     let declared = connecting::patiently(stopping, || topics::declare(&shared))?;
     if declared.is_none() {
         return Ok(None);

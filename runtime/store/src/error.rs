@@ -96,6 +96,23 @@ pub enum Error {
         /// The byte found there.
         found: u8,
     },
+    /// A file of a snapshot cannot be read by the system.
+    #[error("read snapshot {}", path.display())]
+    SnapshotRead {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// A file of a snapshot is damaged, of a newer Gristmill, or none.
+    #[error("read snapshot {}: {reason}", path.display())]
+    SnapshotDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// Free space is under the reserve.
     #[error("write to the store: {free} bytes free, {floor} are reserved")]
     Low {
@@ -185,6 +202,7 @@ impl Error {
             Self::TopicInvalid { .. } => "E0215",
             Self::TooLarge { .. } => "E0216",
             Self::ChangelogUnknown { .. } => "E0217",
+            Self::SnapshotRead { .. } | Self::SnapshotDamaged { .. } => "E0218",
         }
     }
 
@@ -196,7 +214,9 @@ impl Error {
             | Self::TopicUnknown { .. }
             | Self::PartitionUnknown { .. }
             | Self::TopicInvalid { .. }
-            | Self::TooLarge { .. } => Class::Reject,
+            | Self::TooLarge { .. }
+            | Self::SnapshotRead { .. }
+            | Self::SnapshotDamaged { .. } => Class::Reject,
             Self::Locked { .. }
             | Self::Directory { .. }
             | Self::Format { .. }
@@ -232,6 +252,9 @@ impl Error {
                 "check the disk; restore the data directory from a copy if it goes on"
             }
             Self::ChangelogUnknown { .. } => "start the version that wrote it, or a newer one",
+            Self::SnapshotRead { .. } | Self::SnapshotDamaged { .. } => {
+                "use another snapshot, or a copy of this one"
+            }
             Self::Low { .. } => "free disk space, shorten retention, or lower `reserve`",
             Self::Busy { .. } => "slow down; it clears as soon as the disk catches up",
             Self::Closed => "the host is stopping; send it again when it is back",

@@ -16,6 +16,7 @@ mod journal;
 mod key;
 mod log;
 mod memory;
+mod moment;
 mod murmur;
 mod open;
 mod prepare;
@@ -25,6 +26,7 @@ mod retain;
 mod scoped;
 mod settings;
 mod shared;
+pub mod snapshot;
 mod space;
 mod store;
 mod synced;
@@ -39,6 +41,7 @@ pub use change::{
 };
 pub use error::{Class, Error, Failed};
 pub use figures::{Figures, Histogram, MarkFigures, Space};
+pub use moment::{Contents, Moment};
 pub use settings::{Clock, Hook, Settings, Step};
 pub use store::{Done, Keys, Listener, Names, Store};
 pub use topic::{

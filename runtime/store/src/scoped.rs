@@ -20,7 +20,7 @@ use crate::{
     shared::Shared,
 };
 
-fn failed(what: &'static str) -> impl Fn(fjall::Error) -> Error {
+pub(crate) fn failed(what: &'static str) -> impl Fn(fjall::Error) -> Error {
     move |source| Error::Read { what, source: source.into() }
 }
 
@@ -107,12 +107,16 @@ fn load_parked(
     Ok(lanes)
 }
 
-fn decode_varying(value: Slice) -> Result<Varying, Error> {
+pub(crate) fn decode_varying(value: Slice) -> Result<Varying, Error> {
     record::decode_parked_varying(&mut Decoder::of("figures of a parked event", value))
 }
 
 /// A parked event from its two small parts.
-fn decode_parked(sequence: u64, fixed: Slice, varying: &Varying) -> Result<ParkedEvent, Error> {
+pub(crate) fn decode_parked(
+    sequence: u64,
+    fixed: Slice,
+    varying: &Varying,
+) -> Result<ParkedEvent, Error> {
     let fixed = &mut Decoder::of("parked event", fixed);
     let mut event = record::decode_parked_fixed(sequence, fixed)?;
     varying.give(&mut event);

@@ -14,9 +14,9 @@ use gristmill_engine::{
 };
 
 use crate::{
-    Batch, Bounds, Error, Failed, Figures, Loaded, MarkFigures, ParkedRecord, ReadLimit, Receipt,
-    Scope, Settings, Space, StateEntry, Stored, TimerRecord, Topic, TopicFigures, TopicSpec,
-    TopicUpdate, log, murmur, open, prepare, scoped,
+    Batch, Bounds, Error, Failed, Figures, Loaded, MarkFigures, Moment, ParkedRecord, ReadLimit,
+    Receipt, Scope, Settings, Space, StateEntry, Stored, TimerRecord, Topic, TopicFigures,
+    TopicSpec, TopicUpdate, log, murmur, open, prepare, scoped,
     shared::{Counters, Queue, Shared},
     space::Room,
     synced::Synced,
@@ -291,6 +291,11 @@ impl Store {
         scoped::load(&self.0.shared, scope)
     }
 
+    /// The same with all that belongs to it, state and marks too, to be read at leisure.
+    pub fn moment(&self, scope: Scope) -> Moment {
+        Moment::new(&self.0.shared, scope)
+    }
+
     /// How far a partition of a subscription has durably come, by topic. Alone it is had for less
     /// than the rest of [`Store::load`].
     ///
@@ -409,6 +414,16 @@ impl Store {
     /// Free space, as of the last second.
     pub fn space(&self) -> Space {
         self.0.shared.room.space()
+    }
+
+    /// Refuses while free space is under the reserve, like what comes from outside: for files that
+    /// are written beside the store.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Low`].
+    pub fn must_have_room(&self) -> Result<(), Error> {
+        self.0.shared.room.admit(true)
     }
 
     /// What the store has done and holds.

@@ -29,6 +29,7 @@ mod replication;
 mod sagas;
 mod schemas;
 mod shipping;
+mod snapshots;
 mod streams;
 mod ticketing;
 mod tracing;

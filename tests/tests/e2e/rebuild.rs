@@ -16,15 +16,19 @@ use serde_json::{Value, json};
 
 use super::both::{Ground, embedded, on_both, settle, start};
 
-const PATIENCE: Duration = Duration::from_mins(2);
-const PATH: &str = "/api/v1/subscriptions/tally/rebuild";
-const KEYS: u64 = 7;
+/// Longest wait for anything.
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+/// Where rebuilds are asked for.
+pub(super) const PATH: &str = "/api/v1/subscriptions/tally/rebuild";
+/// Keys that events have.
+pub(super) const KEYS: u64 = 7;
 /// Each key has so many events before anything is rebuilt.
-const ROUNDS: u64 = 20;
-const TABLES: &str = "[topics.in]\npartitions = 2\n[topics.out]\npartitions = 2\n";
+pub(super) const ROUNDS: u64 = 20;
+/// Topics of the stories.
+pub(super) const TABLES: &str = "[topics.in]\npartitions = 2\n[topics.out]\npartitions = 2\n";
 
 /// The manifest of `tally`, which counts by `step`. Events fail on purpose.
-fn manifest(step: u64) -> String {
+pub(super) fn manifest(step: u64) -> String {
     format!(
         "[[subscription]]\nname = \"tally\"\ntopics = [\"in\"]\nenvelope = \"json\"\n\
          breaker.enabled = false\n[subscription.fields]\nid = \"/id\"\n[subscription.grants]\n\
@@ -34,7 +38,7 @@ fn manifest(step: u64) -> String {
     )
 }
 
-fn home(ground: &Ground, step: u64) -> Result<Home> {
+pub(super) fn home(ground: &Ground, step: u64) -> Result<Home> {
     let home = Home::new(&binary("debug"), &ground.config)?;
     home.put("tally.toml", manifest(step).as_bytes())?;
     home.put("tally.wasm", &guest("tally")?)?;
@@ -43,7 +47,7 @@ fn home(ground: &Ground, step: u64) -> Result<Home> {
 
 /// What is published of a key in a round: some fail at first, or for long, some for good, and some
 /// set a timer, which counts too.
-fn payload(round: u64, key: u64) -> Value {
+pub(super) fn payload(round: u64, key: u64) -> Value {
     let number = round * KEYS + key;
     let mut payload = json!({ "id": format!("{key}-{round:05}") });
     match number % 10 {
@@ -57,7 +61,7 @@ fn payload(round: u64, key: u64) -> Value {
 }
 
 /// How often events of those rounds count, by key.
-fn counts(rounds: u64) -> BTreeMap<String, u64> {
+pub(super) fn counts(rounds: u64) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for round in 0..rounds {
         for key in 0..KEYS {
@@ -72,7 +76,7 @@ fn counts(rounds: u64) -> BTreeMap<String, u64> {
     counts
 }
 
-fn publish_round(client: &Client, round: u64) -> Result<()> {
+pub(super) fn publish_round(client: &Client, round: u64) -> Result<()> {
     for key in 0..KEYS {
         client.send(&format!("/topics/in?key=k{key}"), &payload(round, key))?;
     }
@@ -80,7 +84,7 @@ fn publish_round(client: &Client, round: u64) -> Result<()> {
 }
 
 /// The events of a round as CloudEvents.
-fn batch(round: u64) -> Vec<String> {
+pub(super) fn batch(round: u64) -> Vec<String> {
     let event = |key: u64| {
         let (data, id) = (payload(round, key), format!("{key}-{round:05}"));
         json!({ "specversion": "1.0", "id": id, "source": "/test", "type": "counted",
@@ -91,7 +95,7 @@ fn batch(round: u64) -> Vec<String> {
 }
 
 /// The running state: the count of every key.
-fn state(client: &Client) -> Result<BTreeMap<String, u64>> {
+pub(super) fn state(client: &Client) -> Result<BTreeMap<String, u64>> {
     let mut state = BTreeMap::new();
     for key in 0..KEYS {
         let answer = client.json(&format!("/state/tally/k{key}"))?;
@@ -111,7 +115,7 @@ fn follow(client: &Client, is_wanted: impl Fn(&Value) -> bool) -> Result<Value> 
 }
 
 /// Rebuilds to the end.
-fn rebuild(client: &Client, wanted: &Value) -> Result<Value> {
+pub(super) fn rebuild(client: &Client, wanted: &Value) -> Result<Value> {
     client.send(PATH, wanted)?;
     let report = follow(client, |report| report["status"] != "running")?;
     ensure!(report["status"] == "done", "{report}");
@@ -119,13 +123,13 @@ fn rebuild(client: &Client, wanted: &Value) -> Result<Value> {
 }
 
 /// A figure of what differs, over all partitions.
-fn differing(report: &Value, name: &str) -> u64 {
+pub(super) fn differing(report: &Value, name: &str) -> u64 {
     let parts = report["partitions"].as_array().map(Vec::as_slice).unwrap_or_default();
     parts.iter().filter_map(|part| part["differs"][name].as_u64()).sum()
 }
 
 /// Every emission is there once: as many as count, and of as many ids.
-fn once(client: &Client, rounds: u64) -> Result<()> {
+pub(super) fn once(client: &Client, rounds: u64) -> Result<()> {
     let records = client.topic("out")?.concat();
     let ids: BTreeSet<_> = records.iter().filter_map(|it| it.header("ce_id")).collect();
     let about: BTreeSet<_> = records.iter().filter_map(|it| it.payload["id"].as_str()).collect();
@@ -142,7 +146,7 @@ fn once(client: &Client, rounds: u64) -> Result<()> {
 }
 
 /// Publishes the first rounds, and waits until all of them have counted.
-fn prepare(home: &Home, rounds: u64) -> Result<(Process, Client)> {
+pub(super) fn prepare(home: &Home, rounds: u64) -> Result<(Process, Client)> {
     let (host, client) = start(home)?;
     for round in 0..rounds {
         publish_round(&client, round)?;
@@ -217,13 +221,18 @@ fn a_spoilt_state_is_mended_while_events_go_on_coming() -> Result<()> {
 }
 
 /// Drops in the version that counts right, and waits until it runs.
-fn mend(home: &Home, client: &Client) -> Result<()> {
+pub(super) fn mend(home: &Home, client: &Client) -> Result<()> {
+    replace(home, client, &manifest(1))
+}
+
+/// Drops in a manifest, and waits until it is in use.
+pub(super) fn replace(home: &Home, client: &Client, manifest: &str) -> Result<()> {
     let digest = |client: &Client| -> Result<Value> {
         let plugins = client.json("/api/v1/plugins")?;
         Ok(plugins["plugins"][0]["digest"].clone())
     };
     let before = digest(client)?;
-    home.put("tally.toml", manifest(1).as_bytes())?;
+    home.put("tally.toml", manifest.as_bytes())?;
     let changed = wait::until(PATIENCE, || Ok((digest(client)? != before).then_some(())))?;
     changed.context("the new version does not come")
 }

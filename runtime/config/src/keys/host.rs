@@ -98,6 +98,12 @@ static STORAGE: Table = Table {
             "\"64MiB\"",
             "Memory for cached blocks of the store.",
         ),
+        Key::new(
+            "snapshots_max",
+            Kind::Count { min: 1, max: 1_000 },
+            "10",
+            "Snapshots kept of each subscription. When one more is taken the oldest is deleted.",
+        ),
     ],
 };
 

@@ -48,6 +48,11 @@ impl Hasher128 {
         self.hash(b'o', &[outbox.as_bytes()])
     }
 
+    /// Whose hashes are in a snapshot: hosts that share this secret, and no others.
+    pub(crate) fn snapshots(&self) -> u128 {
+        self.hash(b's', &[])
+    }
+
     /// The trace of an event that brings none: the same for all that read it.
     pub(crate) fn trace(&self, topic: &str, partition: u32, offset: u64) -> u128 {
         let (partition, offset) = (partition.to_le_bytes(), offset.to_le_bytes());

@@ -4,6 +4,7 @@
 mod access;
 mod commands;
 mod outbox;
+mod snapshots;
 
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -335,6 +336,9 @@ impl From<ReplayError> for ApiError {
 
 impl From<RebuildError> for ApiError {
     fn from(error: RebuildError) -> Self {
+        if let RebuildError::Snapshot(error) = error {
+            return Self::from(error);
+        }
         // What is found out later is told with the rebuild itself.
         Self::new(StatusCode::CONFLICT, error.code(), crate::error::chain(&error))
             .hint(error.hint())

@@ -19,6 +19,7 @@ mod rebuild;
 mod replay;
 mod replication;
 mod server;
+mod snapshots;
 mod state;
 mod stream;
 mod topics;
@@ -148,6 +149,17 @@ fn routes() -> Vec<Route> {
             "/api/v1/subscriptions/{subscription}/rebuild",
             &[READ, OPERATE, DELETE],
             get(rebuild::show).post(rebuild::start).delete(rebuild::cancel),
+        ),
+        route("/api/v1/snapshots", &[READ], get(snapshots::list)),
+        route(
+            "/api/v1/subscriptions/{subscription}/snapshots",
+            &[READ, OPERATE],
+            get(snapshots::list_of).post(snapshots::take),
+        ),
+        route(
+            "/api/v1/subscriptions/{subscription}/snapshots/{snapshot}",
+            &[DELETE],
+            axum::routing::delete(snapshots::delete),
         ),
         route("/api/v1/groups", &[READ], get(groups::list)),
         route("/api/v1/groups/{group}", &[READ], get(groups::describe)),

@@ -25,9 +25,10 @@ pub(super) async fn start(
         return Err(ApiError::parameter("rate", &rate.to_string(), &format!("1 to {RATE_MAX}")));
     }
     api.accepting()?;
-    let (is_dry, rate) = (wanted.dry_run, wanted.rate);
+    let (is_dry, rate, snapshot) = (wanted.dry_run, wanted.rate, wanted.from_snapshot.clone());
     let job = api.host.rebuild(&subscription, wanted).await??;
-    tracing::info!(target: "gristmill::audit", subscription, is_dry, rate, "rebuild begun");
+    tracing::info!(target: "gristmill::audit", subscription, is_dry, rate, snapshot,
+        "rebuild begun");
     Ok((StatusCode::ACCEPTED, Json(job.report())))
 }
 

@@ -9,6 +9,7 @@ mod kafka;
 mod messaging;
 mod meter;
 mod replication;
+mod snapshots;
 mod subscription;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use self::instruments::{
 use self::kafka::KafkaInstruments;
 pub(crate) use self::meter::Meter;
 use self::replication::ReplicationInstruments;
+use self::snapshots::SnapshotInstruments;
 use self::subscription::clamp;
 pub(crate) use self::subscription::{Outcome, SubscriptionMetrics};
 
@@ -58,6 +60,7 @@ pub(crate) struct Metrics {
     kafka: KafkaInstruments,
     clients: ClientInstruments,
     replication: ReplicationInstruments,
+    snapshots: SnapshotInstruments,
     fsync_duration: Borrowed,
     process: ProcessGauges,
     /// Digest shown per plugin, to take it back when another takes over.
@@ -112,6 +115,7 @@ impl Metrics {
             kafka: KafkaInstruments::new(&mut made),
             clients: ClientInstruments::new(&mut made),
             replication: ReplicationInstruments::new(&mut made),
+            snapshots: SnapshotInstruments::new(&mut made),
             fsync_duration,
             process: ProcessGauges::new(&mut made),
             shown: Mutex::default(),

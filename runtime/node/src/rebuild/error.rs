@@ -1,20 +1,23 @@
 //! Owns why a state is not rebuilt, with code and hint.
 
+use std::fmt;
+
 use gristmill_config::Guarantee;
 
 use crate::broker::{self, Failed};
 use crate::plugins::SubscriptionStatus;
 use crate::shared::Shared;
+use crate::snapshots::SnapshotError;
 
 /// Why a state is not rebuilt. The running one is as it was.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RebuildError {
     /// What the state was made of is not all there any more.
-    #[error(
-        "{topic}/{partition} holds nothing before offset {earliest}, and the subscription \
-        began at {began}"
-    )]
-    Gone { topic: String, partition: u32, earliest: u64, began: u64 },
+    #[error("{topic}/{partition} holds nothing before offset {earliest}, and {began}")]
+    Gone { topic: String, partition: u32, earliest: u64, began: Began },
+    /// The snapshot it is to begin with is not there, or of no use.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// A rebuild of the subscription is under way.
     #[error("a rebuild of subscription {subscription:?} is under way")]
     Busy { subscription: String },
@@ -50,11 +53,30 @@ pub(crate) enum RebuildError {
     Thread(#[source] std::io::Error),
 }
 
+/// Where reading would have to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Began {
+    /// Where the subscription began; and whether there is a snapshot of it.
+    Once(u64, bool),
+    /// Where the snapshot ends.
+    Snapshot(u64),
+}
+
+impl fmt::Display for Began {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Once(at, _) => write!(out, "the subscription began at {at}"),
+            Self::Snapshot(at) => write!(out, "the snapshot ends at {at}"),
+        }
+    }
+}
+
 impl RebuildError {
     /// Stable code; `docs/errors` has a page for each.
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Gone { .. } => "E0500",
+            Self::Snapshot(error) => error.code(),
             Self::Busy { .. } => "E0515",
             Self::Impossible { .. } => "E0518",
             Self::Stuck { .. } => "E0519",
@@ -74,7 +96,12 @@ impl RebuildError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> &'static str {
         match self {
+            Self::Gone { began: Began::Once(_, true), .. } => {
+                "begin with a snapshot, with `--from-snapshot`: `gristmill snapshot list` shows \
+                 which there are"
+            }
             Self::Gone { .. } => "begin at what there is, with `--from earliest-held`",
+            Self::Snapshot(error) => error.hint(),
             Self::Busy { .. } => "wait for its end, or cancel it",
             Self::Impossible { .. } => "the page of the code says what can be",
             Self::Stuck { .. } => "bring back what its handler needs, and rebuild again",
@@ -93,23 +120,28 @@ pub(super) fn must_be_possible(
     shared: &Shared,
     status: &SubscriptionStatus,
 ) -> Result<(), RebuildError> {
+    let Some(why) = why_impossible(shared, status) else { return Ok(()) };
+    Err(RebuildError::Impossible { subscription: status.binding.name.to_string(), why })
+}
+
+/// Why the state of a subscription is not made of its topics alone, if it is not.
+pub(crate) fn why_impossible(shared: &Shared, status: &SubscriptionStatus) -> Option<&'static str> {
     let (binding, config) = (&status.binding, &status.binding.config);
     let names = &shared.config.topics;
     let is_cluster = shared.broker.kafka().is_some();
-    let why = if !config.stateful() {
-        "it keeps no state and sets no timers"
+    if !config.stateful() {
+        Some("it keeps no state and sets no timers")
     } else if config.local {
-        "its state is that of the subscriptions whose events it handles"
+        Some("its state is that of the subscriptions whose events it handles")
     } else if binding.forwards_to().is_some() {
-        "its events are forwarded to the partition of their key"
+        Some("its events are forwarded to the partition of their key")
     } else if names.local().any(|topic| config.grants.may_emit(topic)) {
-        "handlers of local topics keep state with it"
+        Some("handlers of local topics keep state with it")
     } else if is_cluster && shared.config.ceilings.guarantee != Guarantee::ExactlyOnce {
-        "its state is not written in transactions"
+        Some("its state is not written in transactions")
     } else {
-        return Ok(());
-    };
-    Err(RebuildError::Impossible { subscription: binding.name.to_string(), why })
+        None
+    }
 }
 
 impl From<gristmill_store::Error> for RebuildError {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use gristmill_engine::{PartitionId, SubscriptionId};
-use gristmill_store::Scope;
+use gristmill_store::{Batch, Change, Cleared, Failed, Scope};
 use tokio::sync::{mpsc, watch};
 
 use super::error::must_be_possible;
@@ -16,6 +16,7 @@ use super::{RebuildError, Wanted};
 use crate::plugins::SubscriptionStatus;
 use crate::replay::Pace;
 use crate::shared::Shared;
+use crate::snapshots::{self, Opened};
 use crate::states::States;
 use crate::worker::{Command, withheld_runner};
 
@@ -53,6 +54,11 @@ impl Jobs {
         let (here, elsewhere) = states.partitions();
         let numbers = |of: &[PartitionId]| of.iter().map(|it| it.0).collect::<Vec<u32>>();
         let report = Report::new(&subscription, &wanted, &numbers(&here), &numbers(&elsewhere));
+        let opened = wanted
+            .from_snapshot
+            .as_deref()
+            .map(|name| snapshots::open(&within.shared, (&subscription, name), &here));
+        let opened = opened.transpose()?;
         let job = Arc::new(Job {
             wanted,
             report: Mutex::new(report),
@@ -68,7 +74,7 @@ impl Jobs {
             .build()
             .map_err(RebuildError::Thread)?;
         let own = Arc::clone(&job);
-        let work = move || runtime.block_on(own.run(&within, &here, new));
+        let work = move || runtime.block_on(own.run(&within, (&here, opened), new));
         thread::Builder::new()
             .name("rebuild".to_owned())
             .spawn(work)
@@ -81,6 +87,20 @@ impl Jobs {
     pub(crate) fn find(&self, subscription: &str) -> Option<Arc<Job>> {
         lock(&self.0).get(subscription).map(Arc::clone)
     }
+}
+
+/// Forgets what rebuilds left that were under way when their host was killed. Waits.
+pub(crate) fn clear_left(shared: &Shared) -> Result<(), Failed> {
+    let left = shared.store.subscriptions();
+    let left = left.into_iter().filter(|(name, _)| name.starts_with(NAMED));
+    let what = Cleared { state: true, timers: true, ..Cleared::default() };
+    let clear =
+        |(_, subscription)| Change::SubscriptionClear { subscription, partition: None, what };
+    let changes: Vec<Change> = left.map(clear).collect();
+    if changes.is_empty() {
+        return Ok(());
+    }
+    shared.write_store(Batch { changes, ..Batch::default() }).map(drop)
 }
 
 impl Job {
@@ -104,7 +124,12 @@ impl Job {
         }
     }
 
-    async fn run(&self, within: &Within, here: &[PartitionId], new: SubscriptionId) {
+    async fn run(
+        &self,
+        within: &Within,
+        here: (&[PartitionId], Option<Opened>),
+        new: SubscriptionId,
+    ) {
         let result = self.partitions(within, here, new).await;
         let mut report = lock(&self.report);
         report.status = match &result {
@@ -123,18 +148,23 @@ impl Job {
     async fn partitions(
         &self,
         within: &Within,
-        here: &[PartitionId],
+        (here, mut snapshot): (&[PartitionId], Option<Opened>),
         new: SubscriptionId,
     ) -> Result<(), RebuildError> {
+        // All of it, before any state is replaced.
+        snapshot.as_mut().map(Opened::check).transpose()?;
         let subscription = within.status.id;
         let runner = withheld_runner(&within.shared, &within.status.binding)?;
         for partition in here.iter().copied() {
             let scope = Scope { subscription, partition };
             let beside = Scope { subscription: new, partition };
-            let mut rebuilding = Rebuilding::new((within, self), &runner, (scope, beside))?;
             let cancelled = self.cancel.subscribe();
             let mut pace = Pace::new(self.wanted.rate, cancelled, within.stopping.clone());
-            let result = rebuilding.run(&mut pace).await;
+            let scopes = (scope, beside);
+            let result = match Rebuilding::new((within, self), &runner, scopes, snapshot.as_mut()) {
+                Ok(mut rebuilding) => rebuilding.run(&mut pace).await,
+                Err(error) => Err(error),
+            };
             if result.is_err() {
                 clear(&within.shared, beside)?;
             }

@@ -1,6 +1,7 @@
 //! Owns rebuilds: the state of a subscription made anew from its topics, beside the running one,
 //! and put in its place at a checkpoint. It never decides how an event is handled.
 
+mod base;
 mod compare;
 mod deaths;
 mod error;
@@ -8,13 +9,14 @@ mod held;
 mod job;
 mod partition;
 mod report;
+mod resume;
 mod sources;
 mod switch;
 
 use serde::Deserialize;
 
-pub(crate) use self::error::RebuildError;
-pub(crate) use self::job::{Job, Jobs, Within};
+pub(crate) use self::error::{RebuildError, why_impossible};
+pub(crate) use self::job::{Job, Jobs, Within, clear_left};
 pub(crate) use self::report::Report;
 
 /// How a state is to be rebuilt.
@@ -26,6 +28,8 @@ pub(crate) struct Wanted {
     /// Whether it is only compared with the running one.
     pub(crate) dry_run: bool,
     pub(crate) from: From,
+    /// A snapshot to begin with; then `from` is of what came after it.
+    pub(crate) from_snapshot: Option<String>,
 }
 
 /// Where a rebuild begins in each topic.

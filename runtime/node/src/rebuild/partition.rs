@@ -10,15 +10,18 @@ use gristmill_plugin_host::Runner;
 use gristmill_store::{Batch, Change, Cleared, Loaded, Scope, Stored, TimerRecord};
 
 use super::RebuildError;
+use super::base::Base;
 use super::deaths::Deaths;
 use super::held::Held;
 use super::job::{Job, Within};
 use super::report::{Part, Step};
+use super::resume;
 use super::sources::Sources;
 use crate::binding::Binding;
 use crate::envelope;
 use crate::replay::Pace;
 use crate::shared::Shared;
+use crate::snapshots::Opened;
 use crate::worker::{Beneath, Outcome, Ran, Scratch};
 
 /// Events replayed between two looks at how far the running one has come, when the rest is little
@@ -40,30 +43,48 @@ pub(super) struct Rebuilding<'a> {
     /// The new one, in the store.
     pub(super) new: Scope,
     pub(super) scratch: Scratch,
-    sources: Sources,
+    pub(super) sources: Sources,
     deaths: Deaths,
     /// How often an event was met, where it became a dead letter.
-    met: BTreeMap<(String, u32, u64), u32>,
+    pub(super) met: BTreeMap<(String, u32, u64), u32>,
     parked: BTreeSet<Position>,
     parked_timers: BTreeSet<TimerHash>,
     /// Events that are parked, and those behind them, by key.
-    deferred: BTreeMap<Bytes, VecDeque<(usize, Offset)>>,
-    deferred_count: usize,
+    pub(super) deferred: BTreeMap<Bytes, VecDeque<Deferred>>,
+    pub(super) deferred_count: usize,
     unwritten: Vec<Change>,
+    pub(super) base: Base,
+}
+
+/// An event that waits.
+pub(super) struct Deferred {
+    /// Which cursor it is of.
+    pub(super) index: usize,
+    pub(super) offset: Offset,
+    /// The event, where its topic may not have it any more.
+    pub(super) kept: Option<Stored>,
 }
 
 impl<'a> Rebuilding<'a> {
-    /// A partition beside the running one, with nothing in it.
+    /// A partition beside the running one, with what a snapshot has of it, or nothing.
     pub(super) fn new(
         (within, job): (&'a Within, &'a Job),
         runner: &Arc<Runner>,
         (scope, new): (Scope, Scope),
+        snapshot: Option<&mut Opened>,
     ) -> Result<Self, RebuildError> {
         let (shared, binding) = (&within.shared, &within.status.binding);
+        clear(shared, new)?;
+        let is_empty = snapshot.is_none();
+        let base = match snapshot {
+            Some(snapshot) => resume::begin(shared, binding, (scope, new), snapshot)?,
+            None => Base::default(),
+        };
+        // After the snapshot was opened: the running one has come at least as far.
         let loaded = shared.store.load(scope)?;
-        let from = job.wanted.from;
-        let sources = Sources::open(shared, binding, scope.partition, (from, &loaded))?;
-        let rebuilding = Self {
+        let from = (job.wanted.from, &loaded, Some(&base).filter(|_| !is_empty));
+        let sources = Sources::open(shared, binding, scope.partition, from)?;
+        let mut rebuilding = Self {
             within,
             job,
             scope,
@@ -77,8 +98,9 @@ impl<'a> Rebuilding<'a> {
             deferred: BTreeMap::new(),
             deferred_count: 0,
             unwritten: Vec::new(),
+            base,
         };
-        rebuilding.clear()?;
+        rebuilding.resume()?;
         Ok(rebuilding)
     }
 
@@ -110,7 +132,7 @@ impl<'a> Rebuilding<'a> {
         &self.within.shared
     }
 
-    fn binding(&self) -> &'a Arc<Binding> {
+    pub(super) fn binding(&self) -> &'a Arc<Binding> {
         &self.within.status.binding
     }
 
@@ -138,10 +160,11 @@ impl<'a> Rebuilding<'a> {
         let name = &self.binding().name;
         let board = self.shared().board.read();
         let now = board.subscriptions.get(&**name).map(|status| status.binding.version);
-        if now == Some(self.binding().version) {
-            return Ok(());
-        }
-        Err(RebuildError::Rebound { subscription: name.to_string() })
+        if now == Some(self.binding().version) { Ok(()) } else { Err(self.rebound()) }
+    }
+
+    pub(super) fn rebound(&self) -> RebuildError {
+        RebuildError::Rebound { subscription: self.binding().name.to_string() }
     }
 
     /// Replays what the running one has finished by now; how many events that were.
@@ -158,7 +181,7 @@ impl<'a> Rebuilding<'a> {
         self.sources.extend(&progress);
         let is_new = |topic| self.binding().source(topic).is_some() && !self.sources.has(topic);
         if progress.iter().any(|(topic, _)| is_new(*topic)) {
-            return Err(RebuildError::Rebound { subscription: self.binding().name.to_string() });
+            return Err(self.rebound());
         }
         self.parked.clear();
         self.parked_timers.clear();
@@ -206,7 +229,8 @@ impl<'a> Rebuilding<'a> {
                 return Err(self.stuck(index, offset, "too many events wait for parked ones"));
             }
             self.deferred_count = self.deferred_count.saturating_add(1);
-            self.deferred.entry(lane).or_default().push_back((index, offset));
+            let waits = Deferred { index, offset, kept: None };
+            self.deferred.entry(lane).or_default().push_back(waits);
             return Ok(());
         }
         self.tell(|part| part.events = part.events.saturating_add(1));
@@ -234,16 +258,18 @@ impl<'a> Rebuilding<'a> {
         if deaths == 0 {
             return false;
         }
+        let before = self.met_before(&place);
         let met = self.met.entry(place).or_default();
         *met = met.saturating_add(1);
-        *met <= deaths
+        met.saturating_add(before) <= deaths
     }
 
     /// Handles events that waited, as far as the running one has finished them.
     async fn replay_deferred(&mut self, pace: &mut Pace) -> Result<u64, RebuildError> {
         let mut count: u64 = 0;
         for (lane, mut waiting) in std::mem::take(&mut self.deferred) {
-            while let Some((index, offset)) = waiting.front().copied() {
+            while let Some(Deferred { index, offset, .. }) = waiting.front() {
+                let (index, offset) = (*index, *offset);
                 let cursor = self.sources.cursor(index);
                 let (topic, partition) = (cursor.topic, self.scope.partition);
                 if self.parked.contains(&Position { topic, partition, offset }) {
@@ -252,10 +278,14 @@ impl<'a> Rebuilding<'a> {
                 if !pace.wait(1).await {
                     return Err(RebuildError::Cancelled);
                 }
-                waiting.pop_front();
+                let kept = waiting.pop_front().and_then(|waited| waited.kept);
                 self.deferred_count = self.deferred_count.saturating_sub(1);
                 count = count.saturating_add(1);
-                if let Some(stored) = self.sources.read_one(index, offset)? {
+                let stored = match kept {
+                    Some(stored) => Some(stored),
+                    None => self.sources.read_one(index, offset)?,
+                };
+                if let Some(stored) = stored {
                     self.meet(index, stored).await?;
                 }
             }

@@ -8,9 +8,12 @@ use bytestring::ByteString;
 use gristmill_engine::{Bytes as Size, Offset, OffsetRange, PartitionId, StoredProgress, TopicId};
 use gristmill_store::{Loaded, ReadLimit, Stored};
 
+use super::base::Base;
+use super::error::Began;
 use super::{From, RebuildError};
 use crate::binding::{Binding, Role};
 use crate::shared::Shared;
+use crate::snapshots;
 
 /// Events read in one step.
 const STEP_EVENTS: u32 = 500;
@@ -34,6 +37,8 @@ pub(super) struct Cursor {
     pub(super) again: bool,
     start: Offset,
     next: Offset,
+    /// What the snapshot has above its start.
+    before: Vec<OffsetRange>,
     /// Every offset below was finished by the running one.
     finished: Offset,
     /// And these above.
@@ -47,19 +52,25 @@ impl Sources {
         shared: &Arc<Shared>,
         binding: &Binding,
         partition: PartitionId,
-        (from, loaded): (From, &Loaded),
+        (from, loaded, base): (From, &Loaded, Option<&Base>),
     ) -> Result<Self, RebuildError> {
         let mut cursors = Vec::new();
         for source in binding.sources.iter().filter(|it| partition.0 < it.partitions) {
             let bounds = shared.broker.bounds(source.topic, partition)?;
             // Nothing of others was read yet.
             let Some(began) = began(loaded, source.topic, source.incarnation) else { continue };
+            let come = base.and_then(|base| base.progress.get(&source.topic));
+            let began = come.map_or(began, |come| come.next);
             if bounds.start > began && from == From::Earliest && source.role == Role::Given {
+                let has_snapshot = || snapshots::list(shared, Some(&binding.name));
                 return Err(RebuildError::Gone {
                     topic: source.name.to_string(),
                     partition: partition.0,
                     earliest: bounds.start.0,
-                    began: began.0,
+                    began: match come {
+                        Some(_) => Began::Snapshot(began.0),
+                        None => Began::Once(began.0, !has_snapshot()?.is_empty()),
+                    },
                 });
             }
             let start = began.max(bounds.start);
@@ -69,6 +80,7 @@ impl Sources {
                 again: source.role == Role::Redrive,
                 start,
                 next: start,
+                before: come.map(|come| come.finished.clone()).unwrap_or_default(),
                 finished: start,
                 ahead: Vec::new(),
                 read: VecDeque::new(),
@@ -95,7 +107,12 @@ impl Sources {
 
     /// Whether a topic is among them.
     pub(super) fn has(&self, topic: TopicId) -> bool {
-        self.cursors.iter().any(|cursor| cursor.topic == topic)
+        self.index(topic).is_some()
+    }
+
+    /// Where among them a topic is.
+    pub(super) fn index(&self, topic: TopicId) -> Option<usize> {
+        self.cursors.iter().position(|cursor| cursor.topic == topic)
     }
 
     pub(super) fn cursor(&self, index: usize) -> &Cursor {
@@ -145,6 +162,11 @@ impl Sources {
                 cursor.next = end;
                 return Ok(None);
             }
+            if cursor.is_before(stored.offset) {
+                cursor.next = stored.offset.next();
+                cursor.read.pop_front();
+                continue;
+            }
             if cursor.is_finished(stored.offset) {
                 return Ok(Some(stored.timestamp.0));
             }
@@ -171,6 +193,11 @@ impl Cursor {
     fn end(&self, all: bool) -> Offset {
         let last = self.ahead.last().filter(|_| all);
         last.map_or(self.finished, |last| last.to).max(self.finished)
+    }
+
+    /// Whether the snapshot has it.
+    fn is_before(&self, offset: Offset) -> bool {
+        self.before.iter().any(|range| range.from <= offset && offset < range.to)
     }
 
     fn is_finished(&self, offset: Offset) -> bool {

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use bytestring::ByteString;
 use gristmill_engine::{
-    CheckpointId, FailureClass, Instant, Policy, Position, SubscriptionId, TimerHash, Verdict,
+    CheckpointId, FailureClass, IdHash, Instant, Policy, Position, SubscriptionId, TimerEntry,
+    TimerHash, Verdict,
 };
 use gristmill_plugin_host::{
     Effects, Emission, Error, Failure, Handled, Runner, RunnerSettings, TimerRequest,
@@ -151,6 +152,19 @@ impl Scratch {
             ids: Ids::default(),
             timers: Timers::default(),
             now: Instant(0),
+        }
+    }
+
+    /// Begins with what was taken to the store before: timers that are set there, and ids that were
+    /// handled, the oldest first.
+    pub(crate) fn begin(&mut self, timers: &[TimerEntry], ids: Vec<(Instant, IdHash)>) {
+        for entry in timers {
+            self.timers.set(entry.timer, Some(*entry));
+            let next = self.timers.sequence();
+            *next = entry.sequence.saturating_add(1).max(*next);
+        }
+        for (at, id) in ids {
+            self.ids.insert(id, at);
         }
     }
 

@@ -14,6 +14,8 @@ mod directory;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod moment;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod retention;
