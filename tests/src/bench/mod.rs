@@ -12,6 +12,7 @@ pub mod process;
 pub mod readers;
 pub mod scene;
 pub mod start;
+pub mod systems;
 pub mod telemetry;
 pub mod throughput;
 pub mod windows;
@@ -29,8 +30,10 @@ pub struct Options {
     pub binary: PathBuf,
     /// Events of a run for throughput.
     pub events: u64,
-    /// Seconds of the runs for latency, commands and commerce.
+    /// Seconds of the runs for latency, commands, commerce and systems.
     pub seconds: u64,
+    /// Events a second of the run of five systems.
+    pub rate: u64,
     /// Plugins of the run for starting.
     pub plugins: u32,
 }
@@ -41,7 +44,7 @@ pub type Progress<'a> = &'a mut dyn FnMut(&str);
 type Measure = fn(&Options, Progress<'_>) -> Result<Vec<Figure>>;
 
 /// Measurements by name, in the order they are taken.
-pub const ALL: [(&str, Measure); 10] = [
+pub const ALL: [(&str, Measure); 11] = [
     ("throughput", throughput::measure),
     ("telemetry", telemetry::measure),
     ("readers", readers::measure),
@@ -50,6 +53,7 @@ pub const ALL: [(&str, Measure); 10] = [
     ("commands", commands::measure),
     ("outbox", outbox::measure),
     ("commerce", commerce::measure),
+    ("systems", systems::measure),
     ("start", start::measure),
     ("idle", idle::measure),
 ];

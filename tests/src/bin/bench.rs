@@ -12,23 +12,27 @@ use gristmill_tests::support::component;
 #[command(name = "bench")]
 struct Args {
     /// One measurement alone: throughput, telemetry, readers, windows, latency, commands, outbox,
-    /// commerce, start or idle
+    /// commerce, systems, start or idle
     #[arg(long, value_name = "NAME", value_parser = bench::ALL.map(|(name, _)| name))]
     only: Option<String>,
     /// Events per run for throughput
     #[arg(long, default_value_t = 300_000)]
     events: u64,
-    /// Seconds of the runs for latency, commands and commerce
+    /// Seconds of the runs for latency, commands, commerce and systems
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// Events a second of the run for systems
+    #[arg(long, default_value_t = 5_000)]
+    rate: u64,
     /// Plugins of the runs for starting
     #[arg(long, default_value_t = 100)]
     plugins: u32,
 }
 
 fn main() -> Result<()> {
-    let Args { only, events, seconds, plugins } = Args::parse();
-    let options = Options { binary: component::binary("release"), events, seconds, plugins };
+    let Args { only, events, seconds, rate, plugins } = Args::parse();
+    let binary = component::binary("release");
+    let options = Options { binary, events, seconds, rate, plugins };
     let mut figures = Vec::new();
     for (name, measure) in bench::ALL {
         if only.as_deref().is_none_or(|only| only == name) {

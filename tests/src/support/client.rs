@@ -209,11 +209,31 @@ impl Client {
     /// When the host does not answer well.
     pub fn topic(&self, topic: &str) -> Result<Vec<Vec<Stored>>> {
         let count = self.ends(topic)?.len();
-        (0..count).map(|partition| self.partition(topic, partition)).collect()
+        let mut records = vec![Vec::new(); count];
+        self.each(topic, |record| {
+            let of = usize::try_from(record.partition)?;
+            records.get_mut(of).context("a partition that is not there")?.push(record);
+            Ok(())
+        })?;
+        Ok(records)
     }
 
-    fn partition(&self, topic: &str, partition: usize) -> Result<Vec<Stored>> {
-        let mut records = Vec::new();
+    /// Calls `take` with every record of a topic, partition by partition, by offset.
+    ///
+    /// # Errors
+    ///
+    /// When the host does not answer well, or `take` fails.
+    pub fn each(&self, topic: &str, mut take: impl FnMut(Stored) -> Result<()>) -> Result<()> {
+        let count = self.ends(topic)?.len();
+        (0..count).try_for_each(|partition| self.partition(topic, partition, &mut take))
+    }
+
+    fn partition(
+        &self,
+        topic: &str,
+        partition: usize,
+        take: &mut impl FnMut(Stored) -> Result<()>,
+    ) -> Result<()> {
         let mut offset = 0;
         loop {
             let path = format!(
@@ -222,9 +242,9 @@ impl Client {
             let page: Page = serde_json::from_str(&self.get(&path)?)
                 .with_context(|| format!("read records of {topic}"))?;
             let is_stuck = page.next_offset <= offset;
-            records.extend(page.records);
+            page.records.into_iter().try_for_each(&mut *take)?;
             if page.next_offset >= page.end_offset {
-                return Ok(records);
+                return Ok(());
             }
             if is_stuck {
                 bail!("{topic}/{partition} gives nothing at {offset} before its end");

@@ -32,6 +32,30 @@ impl Asked {
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
+
+    /// The next request of a connection.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub(crate) fn read(stream: &mut impl BufRead) -> Result<Self> {
+        let mut line = String::new();
+        stream.read_line(&mut line)?;
+        let mut words = line.split_whitespace();
+        let method = words.next().context("a request has no method")?.to_owned();
+        let path = words.next().context("a request has no path")?.to_owned();
+        let mut headers = BTreeMap::new();
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line)?;
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+        }
+        let length = headers.get("content-length").map_or(Ok(0), |it| it.parse::<usize>())?;
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body)?;
+        Ok(Self { method, path, headers, body: String::from_utf8_lossy(&body).into_owned() })
+    }
 }
 
 /// Somebody who is called. What it listens with ends with the process.
@@ -136,7 +160,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 /// Reads one request, notes it and answers it.
 fn answer(stream: impl Read + Write, state: &Mutex<State>) -> Result<()> {
     let mut stream = BufReader::new(stream);
-    let asked = read(&mut stream)?;
+    let asked = Asked::read(&mut stream)?;
     let body = format!("{{\"path\":{:?},\"body\":{:?}}}", asked.path, asked.body);
     let (status, is_silent) = {
         let mut state = lock(state);
@@ -158,23 +182,4 @@ fn answer(stream: impl Read + Write, state: &Mutex<State>) -> Result<()> {
     stream.write_all(body.as_bytes())?;
     stream.flush()?;
     Ok(())
-}
-
-fn read(stream: &mut impl BufRead) -> Result<Asked> {
-    let mut line = String::new();
-    stream.read_line(&mut line)?;
-    let mut words = line.split_whitespace();
-    let method = words.next().context("a request has no method")?.to_owned();
-    let path = words.next().context("a request has no path")?.to_owned();
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
-    }
-    let length = headers.get("content-length").map_or(Ok(0), |it| it.parse::<usize>())?;
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body)?;
-    Ok(Asked { method, path, headers, body: String::from_utf8_lossy(&body).into_owned() })
 }
