@@ -229,6 +229,7 @@ impl Worker {
     /// Commits one checkpoint, `idle` after the one before.
     fn commit(&mut self, transaction: &Transaction, idle: Duration) -> Ended {
         let (hook, guarantee) = (Arc::clone(&self.hook), self.guarantee);
+        self.leave_uncertain();
         let producer = match self.ready() {
             Ok(producer) => Arc::clone(producer),
             Err(error) => return Ended::Failed(error),
@@ -373,6 +374,19 @@ impl Worker {
         match self.ready() {
             Ok(_) => ended,
             Err(error) => Ended::Failed(error),
+        }
+    }
+
+    /// Gives a producer up that may have sent the end of a transaction twice: the second could end
+    /// the next one in its middle, and half of that would be true. Its successor fences it.
+    fn leave_uncertain(&mut self) {
+        let producer = self.producer.as_ref();
+        if self.guarantee == Guarantee::ExactlyOnce
+            && producer.is_some_and(|producer| producer.context().is_uncertain())
+        {
+            tracing::info!(target: "gristmill::kafka", id = self.id,
+                "a connection failed: the producer is made anew before its next transaction");
+            self.producer = None;
         }
     }
 

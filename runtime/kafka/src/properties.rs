@@ -174,6 +174,8 @@ impl Settings {
             config.set("retry.backoff.ms", RETRY_BACKOFF.0.to_string());
         }
         config
+            // Whether a connection was closed decides whether the producer is used again.
+            .set("log.connection.close", "true")
             .set("transactional.id", id)
             .set("transaction.timeout.ms", self.transaction_timeout.0.to_string());
         config

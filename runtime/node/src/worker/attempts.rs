@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant as Moment;
 
 use futures_util::future::{AbortHandle, Abortable, Aborted};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -23,7 +24,7 @@ use super::ownership::Refused;
 use super::part::{Content, Held, Slot};
 use super::spans::Own;
 use super::world::AttemptWorld;
-use super::{Map, Worker, request};
+use super::{Map, TURN_TIME_MAX, Worker, request};
 use crate::Error;
 use crate::binding::Binding;
 use crate::schemas::{Broken, Judged, Published};
@@ -57,7 +58,7 @@ pub(super) type Ended = Option<(Attempt, Ran)>;
 type Call = Pin<Box<dyn Future<Output = Ran>>>;
 
 /// Attempts that end in one round before the worker looks at its commands again: about two
-/// milliseconds of them.
+/// milliseconds of small ones; others end by time.
 const ENDED_MAX: u32 = 128;
 
 /// The attempts of one worker: those that run, and the effects of those that succeeded and are
@@ -174,10 +175,14 @@ impl Worker {
             self.finish(ended)?;
             has_ended = true;
         }
+        let began = Moment::now();
         for _ in 0..ENDED_MAX {
             let Some(ended) = self.attempts.next_fresh().await else { break };
             self.finish(ended)?;
             has_ended = true;
+            if began.elapsed() > TURN_TIME_MAX {
+                break;
+            }
         }
         Ok(has_ended)
     }

@@ -12,7 +12,7 @@ use gristmill_plugin_host::{Failure, Handled};
 use gristmill_store::{ReadLimit, Scope, Stored};
 
 use super::part::{Content, Held, ReadCursor, Slot, stored_size};
-use super::{Worker, attempts, request};
+use super::{TURN_TIME_MAX, Worker, attempts, request};
 use crate::Error;
 use crate::binding::{Binding, Role, Source};
 use crate::envelope;
@@ -38,16 +38,28 @@ pub(super) struct Look {
 }
 
 impl Worker {
-    /// Reads one turn from every cursor that may have something. True when anything was read.
+    /// Reads one turn from cursors that may have something, until each had its turn or it has taken
+    /// long enough. True when anything was read.
     pub(super) fn fetch(&mut self) -> Result<bool, Error> {
         if self.readable.is_empty() {
             return Ok(false);
         }
+        let began = Moment::now();
+        let mut others = std::mem::take(&mut self.readable);
+        // Whoever had no turn the last time comes first.
+        let first = self.unread.take().map(|first| others.split_off(&first)).unwrap_or_default();
+        let mut cursors = first.into_iter().chain(others);
         let mut has_read = false;
-        for cursor in std::mem::take(&mut self.readable) {
+        for cursor in cursors.by_ref() {
             has_read |= self.fetch_from(cursor)?;
+            if began.elapsed() > TURN_TIME_MAX {
+                break;
+            }
         }
-        Ok(has_read)
+        self.unread = cursors.next();
+        self.readable.extend(self.unread);
+        self.readable.extend(cursors);
+        Ok(has_read || self.unread.is_some())
     }
 
     /// Partitions grew: their cursors may have something.

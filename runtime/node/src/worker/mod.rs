@@ -87,6 +87,12 @@ pub(crate) enum Command {
     Drain,
 }
 
+/// Time after which neither reading nor running attempts goes on before the worker looks at the
+/// rest: answers that attempts wait for are taken between the rounds. With hundreds of cursors, or
+/// attempts of a third of a millisecond, a round of a host that is behind took 0.3 s, and calls by
+/// HTTP, which need several rounds, ran out of time (source: `make bench`, `systems`).
+const TURN_TIME_MAX: Duration = Duration::from_millis(5);
+
 /// A table on the path of every event. Keys come from outside, so the hash is seeded; it need not
 /// be as strong as the standard library's (source: foldhash's documentation).
 pub(crate) type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -113,6 +119,8 @@ pub(crate) struct Worker {
     stamp: Stamp,
     /// Cursors that may have something to read.
     readable: BTreeSet<CursorId>,
+    /// The first of them that had no turn the last time.
+    unread: Option<CursorId>,
     attempts: Attempts,
     /// Handlers of local topics; none where no topic is.
     locals: Option<watch::Sender<Rc<Locals>>>,
@@ -167,6 +175,7 @@ impl Worker {
             meters: BTreeMap::new(),
             stamp: Stamp::default(),
             readable: BTreeSet::new(),
+            unread: None,
             backlogs: BTreeMap::new(),
             watches: 0,
             attempts: Attempts::default(),
