@@ -70,7 +70,7 @@ bench-kafka: guests kafka peers ## Measure Gristmill and its peers side by side 
 	@GRISTMILL=$(TARGET)/release/gristmill $(TARGET)/release/bench_kafka $(ARGS)
 
 # Only chaos on Kafka needs one.
-CHAOS_NEEDS := guests $(if $(findstring --kafka,$(ARGS)),kafka)
+CHAOS_NEEDS := guests $(if $(findstring --kafka,$(ARGS))$(findstring --wire,$(ARGS)),kafka)
 
 chaos: $(CHAOS_NEEDS) ## Kill and disturb running hosts for minutes, and count events
 	@$(CARGO) run --locked -p gristmill-tests --bin chaos -- $(ARGS)
