@@ -82,6 +82,15 @@ fn pass(round: &AtomicU64, more: u64) -> Result<()> {
     come.context("events are not published")
 }
 
+/// Waits until so many rounds are handled: those of a busy host lag behind what is published.
+fn handle(client: &Client, rounds: u64) -> Result<()> {
+    let wanted: u64 = counts(rounds).values().sum();
+    let handled = wait::until(PATIENCE, || {
+        Ok((state(client)?.values().sum::<u64>() >= wanted).then_some(()))
+    })?;
+    handled.with_context(|| format!("{wanted} are not handled: {:?}", state(client)))
+}
+
 #[test]
 fn a_state_spoilt_after_a_snapshot_is_rebuilt_from_it() -> Result<()> {
     on_both("spoilt-later", TABLES, |ground| {
@@ -89,6 +98,7 @@ fn a_state_spoilt_after_a_snapshot_is_rebuilt_from_it() -> Result<()> {
         let (host, client) = start(&home)?;
         let rounds = while_busy(&client, |round| {
             pass(round, ROUNDS)?;
+            handle(&client, ROUNDS / 2)?;
             let taken = take(&client, "busy")?;
             ensure!(taken["values"].as_u64() == Some(KEYS), "{taken}");
             pass(round, 3)?;

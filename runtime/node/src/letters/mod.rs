@@ -195,11 +195,13 @@ pub(crate) fn select(
                 }
                 _ => Offset(0),
             };
-            loop {
+            // What comes meanwhile is not chased: there may always be more.
+            let end = end.min(shared.broker.bounds(topic.id, PartitionId(partition))?.end);
+            while from < end {
                 let limit_of_read = ReadLimit { events: STEP_EVENTS, bytes: STEP_BYTES };
                 let read =
                     shared.broker.read(topic.id, PartitionId(partition), from, limit_of_read)?;
-                let Some(last) = read.last().filter(|_| from < end) else { break };
+                let Some(last) = read.last() else { break };
                 from = last.offset.next();
                 for stored in read.into_iter().filter(|stored| stored.offset < end) {
                     let Some(letter) = letter(&topic, partition, stored, &done) else { continue };
