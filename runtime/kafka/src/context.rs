@@ -86,6 +86,8 @@ pub(crate) struct Context {
     is_prompt: bool,
     /// Whether a broker refused it a right: requests that need it just get no answer.
     denied: AtomicBool,
+    /// Whether a connection of it failed, or a request got no answer.
+    failed: AtomicBool,
     health: Arc<Health>,
     statistics: Option<Statistics>,
 }
@@ -181,8 +183,15 @@ impl Context {
         statistics: Option<&Statistics>,
     ) -> Self {
         let (health, statistics) = (Arc::clone(health), statistics.cloned());
-        let denied = AtomicBool::new(false);
-        Self { client: client.into(), is_prompt: true, denied, health, statistics }
+        let (denied, failed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { client: client.into(), is_prompt: true, denied, failed, health, statistics }
+    }
+
+    /// Whether a connection of this client failed, or a request got no answer, since it was made.
+    /// The library tells of that before it tells how a call ended; of the same failure of the same
+    /// broker it tells once in 30 s.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     /// Whether a broker refused this client a right.
@@ -228,6 +237,10 @@ impl ClientContext for Context {
     /// by itself, and what does not heal comes back as an error of a call.
     fn log(&self, level: Level, facility: &str, text: &str) {
         let client = &*self.client;
+        // A connection that is closed is no error to the library, but a line of its log.
+        if matches!(facility, "FAIL" | "REQTMOUT") {
+            self.failed.store(true, Ordering::Release);
+        }
         // Failed connections come as errors too, and are remembered there. A property of
         // producers does no harm in a consumer, and the operator has one list for both.
         let repeated = matches!(facility, "FAIL" | "ERROR");
@@ -264,6 +277,9 @@ impl ClientContext for Context {
         let client = &*self.client;
         if error.rdkafka_error_code().is_some_and(is_authorisation) {
             self.denied.store(true, Ordering::Relaxed);
+        }
+        if error.rdkafka_error_code().is_some_and(is_unreachable) {
+            self.failed.store(true, Ordering::Release);
         }
         match error.rdkafka_error_code() {
             _ if !self.is_prompt => debug!(target: "gristmill::kafka", client, "{reason}"),

@@ -1,20 +1,17 @@
 //! Gathers what brokers acknowledged of the records of one checkpoint, and wakes who waits for the
 //! last of them: the library's own wait for it costs 100 ms a time. It decides nothing by them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gristmill_engine::Offset;
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 
 use super::attempt::{Failure, TooLarge, is_too_large, told, undelivered};
 use crate::context;
-use crate::error::{Cause, Error, is_unreachable};
+use crate::error::{Cause, Error};
 use crate::record::NewRecord;
 
 /// Longest wait for records to be acknowledged: the library gives them up before.
@@ -41,26 +38,18 @@ pub(super) struct Acknowledged {
     delivered: Mutex<Delivered>,
     /// Told when the last record is acknowledged.
     complete: Condvar,
-    /// Whether a request may have been sent whose answer nobody will hear.
-    is_uncertain: AtomicBool,
 }
 
 impl Acknowledged {
     pub(super) fn new(base: context::Context) -> Self {
-        Self {
-            base,
-            delivered: Mutex::default(),
-            complete: Condvar::new(),
-            is_uncertain: AtomicBool::new(false),
-        }
+        Self { base, delivered: Mutex::default(), complete: Condvar::new() }
     }
 
     /// Whether a connection failed since the producer was made. The library sends what it carried
     /// again; the broker may yet be given it a second time, and take the end of one transaction
-    /// for that of the next. It tells of that before it tells that the transaction has ended; of
-    /// the same failure of the same broker it tells once in 30 s.
+    /// for that of the next.
     pub(super) fn is_uncertain(&self) -> bool {
-        self.is_uncertain.load(Ordering::Acquire)
+        self.base.has_failed()
     }
 
     fn lock(&self) -> MutexGuard<'_, Delivered> {
@@ -111,26 +100,7 @@ fn is_permanent(error: &KafkaError) -> bool {
     matches!(undelivered(0, "", error), Failure::Record(..))
 }
 
-impl ClientContext for Acknowledged {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        // A connection that is closed is no error to the library, but a line of its log.
-        if matches!(facility, "FAIL" | "REQTMOUT") {
-            self.is_uncertain.store(true, Ordering::Release);
-        }
-        self.base.log(level, facility, text);
-    }
-
-    fn stats_raw(&self, statistics: &[u8]) {
-        self.base.stats_raw(statistics);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code().is_some_and(is_unreachable) {
-            self.is_uncertain.store(true, Ordering::Release);
-        }
-        self.base.error(error, reason);
-    }
-}
+crate::context::heard_by!(Acknowledged, base);
 
 impl ProducerContext for Acknowledged {
     type DeliveryOpaque = usize;
