@@ -13,10 +13,10 @@ use crate::envelope::DeadLetterView;
 /// How far each partition was read.
 #[derive(Debug, Default)]
 pub(crate) struct Tallies {
-    partitions: Mutex<BTreeMap<(TopicId, PartitionId), Shared>>,
+    partitions: Mutex<BTreeMap<(TopicId, PartitionId), Locked>>,
 }
 
-type Shared = Arc<Mutex<Tally>>;
+type Locked = Arc<Mutex<Tally>>;
 
 /// A partition as it was read last.
 #[derive(Debug, Default)]
