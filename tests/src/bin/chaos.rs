@@ -62,12 +62,22 @@ fn main() -> ExitCode {
 fn run(options: &Options, &Args { json, kafka, .. }: &Args) -> anyhow::Result<bool> {
     let mut reports: Vec<Report> = Vec::new();
     if options.wire > 0 {
-        let report = tell(chaos::kafka::wire(options, &mut progress)?, json);
-        if json {
-            println!("{:#}", serde_json::Value::from(vec![report.json()]));
-        }
-        return Ok(report.is_clean());
+        reports.push(tell(chaos::kafka::wire(options, &mut progress)?, json));
+    } else {
+        disturb(options, kafka, json, &mut reports)?;
     }
+    if json {
+        println!("{:#}", reports.iter().map(Report::json).collect::<serde_json::Value>());
+    }
+    Ok(reports.iter().all(Report::is_clean))
+}
+
+fn disturb(
+    options: &Options,
+    kafka: bool,
+    json: bool,
+    reports: &mut Vec<Report>,
+) -> anyhow::Result<()> {
     if options.kills > 0 {
         let kills = if kafka { chaos::kafka::kills } else { chaos::kills };
         reports.push(tell(kills(options, &mut progress)?, json));
@@ -75,10 +85,7 @@ fn run(options: &Options, &Args { json, kafka, .. }: &Args) -> anyhow::Result<bo
     if options.swaps > 0 && !kafka {
         reports.push(tell(chaos::swaps(options, &mut progress)?, json));
     }
-    if json {
-        println!("{:#}", reports.iter().map(Report::json).collect::<serde_json::Value>());
-    }
-    Ok(reports.iter().all(Report::is_clean))
+    Ok(())
 }
 
 fn tell(report: Report, json: bool) -> Report {

@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// Events a second that each subscription handles until its host is killed: so few that it is not
 /// done by then.
 const HURRIED: &str = "5";
+/// A key for the addresses that shipping encrypts, as its file holds it.
+pub const EMAIL_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n";
 /// Entries of state on a page.
 const PAGE: usize = 500;
 

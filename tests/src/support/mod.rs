@@ -16,4 +16,5 @@ pub mod random;
 pub mod registry;
 pub mod server;
 pub mod stub;
+pub mod trail;
 pub mod wait;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use gristmill_tests::support::client::{Client, Stored};
 use gristmill_tests::support::collector::{Collector, Span};
 use gristmill_tests::support::component::{binary, guest};
-use gristmill_tests::support::example::{Example, Party, Place, settle};
+use gristmill_tests::support::example::{EMAIL_KEY, Example, Party, Place, settle};
 use gristmill_tests::support::home::{Home, Process};
 use gristmill_tests::support::kafka::witness::Ground;
 use gristmill_tests::support::stub::Stub;
@@ -24,7 +24,6 @@ const CREATED: &str = "/topics/shipping.shipment.created";
 const MAILER: &str = "identity-api-shipmentcreated-consumer";
 /// Attempts at every mail that fail: one less than there are.
 const FAILURES: u32 = 2;
-const EMAIL_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
 /// What the host of the example finds in its environment.
 struct Surroundings {
@@ -35,7 +34,7 @@ struct Surroundings {
 impl Surroundings {
     fn new(mail: String) -> Result<Self> {
         let mut key = NamedTempFile::new()?;
-        writeln!(key, "{EMAIL_KEY}")?;
+        key.write_all(EMAIL_KEY.as_bytes())?;
         Ok(Self { key, mail })
     }
 

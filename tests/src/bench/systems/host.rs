@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 
 use crate::support::component::{guest, root};
+use crate::support::example::EMAIL_KEY;
 use crate::support::home::Home;
 
 /// The examples, and what one of them calls otherwise here: another one has a topic of that name
@@ -27,8 +28,6 @@ const OWN: [&str; 5] = ["name", "listen", "data_dir", "plugins_dir", "workers"];
 /// What the one host is.
 const HOST: &str = "name = \"systems\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\n\
     plugins_dir = \"plugins\"\nworkers = 2\n\n[storage]\nreserve = \"64MiB\"\n";
-/// Key of the addresses that shipping encrypts.
-const EMAIL_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n";
 
 /// The host's folder, for hosts that are this binary.
 ///

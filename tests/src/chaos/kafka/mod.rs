@@ -5,18 +5,23 @@ mod hosts;
 mod lives;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::Result;
 
-use self::hosts::Hosts;
+use self::hosts::{Hosts, Left};
 pub use self::wire::wire;
-use super::check::History;
+use super::complaints::Expected;
+use super::input::Event;
 use super::producer::Pace;
 use super::report::{Done, Report};
 use super::{Options, Progress, conclude, with_producers};
 use crate::support::kafka::witness::Ground;
 use crate::support::random::Random;
+
+/// What producers had acknowledged, by topic.
+type Sent = BTreeMap<String, Vec<Event>>;
 
 const SCENARIO: &str = "kafka-kills";
 
@@ -28,18 +33,33 @@ const SCENARIO: &str = "kafka-kills";
 ///
 /// When a host fails in a way that nobody asked for. What is wrong with events is in the report.
 pub fn kills(options: &Options, progress: Progress<'_>) -> Result<Report> {
+    run(SCENARIO, options, (Ground::start()?, &[]), |hosts, pace| {
+        disturb(options, hosts, pace, progress)
+    })
+}
+
+/// Runs one scenario on two hosts of this ground, and judges what all came to; `expected` is what
+/// the hosts may log. An odd seed makes them static members of their groups, an even one does not.
+fn run(
+    scenario: &'static str,
+    options: &Options,
+    (ground, expected): (Ground, &[Expected]),
+    disturb: impl FnOnce(&Hosts, &Pace) -> Result<(Sent, (Done, Left))>,
+) -> Result<Report> {
     let began = Instant::now();
     let is_static = options.seed % 2 == 1;
     let variant = if is_static { " (static members)" } else { " (dynamic members)" };
-    let hosts = Hosts::new(&options.binary, is_static, Ground::start()?)?;
+    let hosts = Hosts::new(&options.binary, is_static, ground)?;
     let pace = Pace::new();
-    match disturb(options, &hosts, &pace, progress) {
+    let read = disturb(&hosts, &pace)
+        .and_then(|(sent, (done, left))| Ok((done, hosts.history(sent, &left, expected)?)));
+    match read {
         Ok((done, history)) => {
-            let names = (SCENARIO, variant, options.seed);
+            let names = (scenario, variant, options.seed);
             Ok(conclude(names, &history, (&pace, began), done, || hosts.keep()))
         }
         Err(error) => {
-            Err(error.context(format!("{SCENARIO}: folders are kept: {:?}", hosts.keep())))
+            Err(error.context(format!("{scenario}: folders are kept: {:?}", hosts.keep())))
         }
     }
 }
@@ -49,18 +69,17 @@ fn disturb(
     hosts: &Hosts,
     pace: &Pace,
     progress: Progress<'_>,
-) -> Result<(Done, History)> {
+) -> Result<(Sent, (Done, Left))> {
     let Options { events, kills: wanted, .. } = *options;
     let random = Random::new(options.seed);
     pace.allow(events / (wanted + 1));
-    let (sent, (kills, left)) = with_producers(pace, &random, || {
+    with_producers(pace, &random, || {
         let kills = lives::kill(hosts, wanted, (random.fork(100), pace), |kills| {
             let counted = kills.counted();
             pace.allow(events.saturating_mul(counted + 1) / (wanted + 1));
             progress(SCENARIO, counted, wanted, pace.count().published);
         })?;
         pace.allow(events);
-        Ok((kills, hosts.finish(pace)?))
-    })?;
-    Ok((Done { kills, ..Done::default() }, hosts.history(sent, &left, &[])?))
+        Ok((Done { kills, ..Done::default() }, hosts.finish(pace)?))
+    })
 }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::hosts::{Hosts, Left};
+use super::run;
 use crate::chaos::complaints::Expected;
 use crate::chaos::producer::Pace;
 use crate::chaos::report::{Done, Report};
-use crate::chaos::{Options, Progress, conclude, with_producers};
+use crate::chaos::{Options, Progress, with_producers};
 use crate::support::client::Client;
 use crate::support::home::Process;
 use crate::support::kafka::Cluster;
@@ -35,26 +36,13 @@ const EXPECTED: [Expected; 0] = [];
 ///
 /// When a host ends by itself or stands still. What is wrong with events is in the report.
 pub fn wire(options: &Options, progress: Progress<'_>) -> Result<Report> {
-    let began = Instant::now();
-    let is_static = options.seed % 2 == 1;
-    let variant = if is_static { " (static members)" } else { " (dynamic members)" };
     let (cluster, meddler) = Cluster::meddled(options.seed)?;
-    let hosts = Hosts::new(&options.binary, is_static, Ground::of(cluster)?)?;
-    let pace = Pace::new();
-    let disturbed = with_producers(&pace, &Random::new(options.seed), || {
-        disturb(options, (&hosts, &meddler), &pace, progress)
-    });
-    let read = disturbed
-        .and_then(|(sent, (done, left))| Ok((done, hosts.history(sent, &left, &EXPECTED)?)));
-    match read {
-        Ok((done, history)) => {
-            let names = (SCENARIO, variant, options.seed);
-            Ok(conclude(names, &history, (&pace, began), done, || hosts.keep()))
-        }
-        Err(error) => {
-            Err(error.context(format!("{SCENARIO}: folders are kept: {:?}", hosts.keep())))
-        }
-    }
+    let ground = Ground::of(cluster)?;
+    run(SCENARIO, options, (ground, &EXPECTED), |hosts, pace| {
+        with_producers(pace, &Random::new(options.seed), || {
+            disturb(options, (hosts, &meddler), pace, progress)
+        })
+    })
 }
 
 fn disturb(

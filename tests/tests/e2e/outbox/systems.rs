@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use gristmill_tests::support::client::Client;
-use gristmill_tests::support::example::{self, Example, Place};
+use gristmill_tests::support::example::{self, EMAIL_KEY, Example, Place};
 use gristmill_tests::support::postgres::{Database, Postgres, Safety};
 use gristmill_tests::support::wait;
 use serde_json::Value;
@@ -13,7 +13,6 @@ use super::{PATIENCE, envelope};
 
 /// Of so many transactions one is rolled back, and done again.
 const ROLLED_BACK: usize = 5;
-const EMAIL_KEY: &[u8] = b"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n";
 
 /// A service with a database.
 struct Service {
