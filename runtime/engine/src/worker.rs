@@ -51,6 +51,14 @@ pub(crate) enum Drain {
     Drained,
 }
 
+/// What is left of a subscription's turn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turn {
+    pub(crate) of: SubscriptionId,
+    /// Lanes.
+    pub(crate) left: u32,
+}
+
 /// What all subscriptions of a worker share.
 #[derive(Debug, Clone)]
 pub(crate) struct Worker {
@@ -60,6 +68,8 @@ pub(crate) struct Worker {
     pub(crate) alarms: BTreeSet<(Instant, Alarm)>,
     /// Subscriptions that have something to run and may, in turn.
     pub(crate) rotation: VecDeque<SubscriptionId>,
+    /// A turn that is not over: its subscription is the first in line.
+    pub(crate) turn: Option<Turn>,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) is_storage_low: bool,
     pub(crate) drain: Drain,
@@ -76,6 +86,7 @@ impl Worker {
             running: BTreeMap::new(),
             alarms: BTreeSet::new(),
             rotation: VecDeque::new(),
+            turn: None,
             checkpoints: Checkpoints::new(),
             is_storage_low: false,
             drain: Drain::No,

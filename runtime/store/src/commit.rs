@@ -7,7 +7,9 @@ use std::{
 };
 
 use fjall::{OwnedWriteBatch, Slice};
-use gristmill_engine::{IdHash, Instant, Mark, Offset, PartitionId, SubscriptionId, TopicId};
+use gristmill_engine::{
+    Bytes as Size, IdHash, Instant, Mark, Offset, PartitionId, SubscriptionId, TopicId,
+};
 
 use crate::{
     Cleared, Error, Scope,
@@ -65,8 +67,22 @@ struct Growing {
     limit: ChunkLimit,
     /// Never empty; the last one takes the next event.
     filled: Vec<Chunk>,
-    /// Events added in this commit.
-    added: u64,
+    /// Offset of the first event of this commit, once there is one.
+    first: u64,
+    /// Events of this commit, as they are stored.
+    added: Vec<Slice>,
+}
+
+impl Growing {
+    /// Lets readers see what was added.
+    fn show(self, memory: &Memory, room: Size) {
+        let Self { partition, log, filled, first, added, .. } = self;
+        // Before readers are told of the new end, so that they find it here and not on disk.
+        memory.recents().add((&log, partition), (first, added), room);
+        if let Ok(partition) = log.partition(partition) {
+            partition.grow(&filled);
+        }
+    }
 }
 
 /// A cell that gets marks in this commit.
@@ -147,7 +163,15 @@ impl<'a> Commit<'a> {
         let last = log.partition(append.partition)?.chunks().back().cloned();
         let first = last.unwrap_or_else(|| Chunk::empty(0, self.now));
         let (topic, partition) = at;
-        self.growing.push(Growing { topic, partition, log, limit, filled: vec![first], added: 0 });
+        self.growing.push(Growing {
+            topic,
+            partition,
+            log,
+            limit,
+            filled: vec![first],
+            first: 0,
+            added: Vec::new(),
+        });
         self.places.insert(at, self.growing.len() - 1);
         Ok(self.growing.len() - 1)
     }
@@ -164,7 +188,6 @@ impl<'a> Commit<'a> {
             None => Chunk::empty(0, self.now),
         };
         growing.filled.push(last);
-        growing.added += 1;
         let chunk = growing.filled.last_mut();
         let offset = chunk.map_or(Offset(0), |chunk| {
             if chunk.events == 0 {
@@ -172,6 +195,10 @@ impl<'a> Commit<'a> {
             }
             chunk.add(append.size, append.timestamp)
         });
+        if growing.added.is_empty() {
+            growing.first = offset.0;
+        }
+        growing.added.push(append.value.clone());
         let key = key::log(append.topic, append.partition, offset);
         self.put(Place::Log, key, append.value);
         self.events += 1;
@@ -334,17 +361,16 @@ impl<'a> Commit<'a> {
     /// Ends filling: gives what is to be written, and what to do once it is.
     pub(crate) fn seal(mut self) -> Sealed {
         let mut grown = Vec::with_capacity(self.growing.len());
-        for growing in std::mem::take(&mut self.growing).into_iter().filter(|one| one.added > 0) {
+        for growing in
+            std::mem::take(&mut self.growing).into_iter().filter(|one| !one.added.is_empty())
+        {
             grown.push((growing.topic, growing.partition));
             for chunk in &growing.filled {
                 let key = meta::chunk(growing.topic, growing.partition, chunk.base);
                 self.put_meta(key, encode_chunk(chunk));
             }
-            self.after.push(Box::new(move |_| {
-                if let Ok(partition) = growing.log.partition(growing.partition) {
-                    partition.grow(&growing.filled);
-                }
-            }));
+            let room = self.shared.settings.recent;
+            self.after.push(Box::new(move |memory| growing.show(memory, room)));
         }
         for (cell, marking) in std::mem::take(&mut self.marks) {
             self.seal_marks(cell, marking);

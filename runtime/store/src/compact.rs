@@ -169,12 +169,14 @@ fn remove(
         count += 1;
         commit.delete(Place::Log, key::log(topic, number, *offset));
     }
+    let below = gone.last().map_or(0, |(offset, _)| offset.0 + 1);
     for chunk in changed.values() {
         commit.put_meta(meta::chunk(topic, number, chunk.base), encode_chunk(chunk));
     }
     commit.shared.counters.compacted.fetch_add(count, Ordering::Relaxed);
     commit.after.push(Box::new(move |_| {
         if let Ok(partition) = log.partition(number) {
+            partition.recent.forget(below);
             for held in partition.chunks().iter_mut() {
                 if let Some(chunk) = changed.remove(&held.base) {
                     *held = chunk;

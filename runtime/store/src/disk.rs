@@ -4,7 +4,8 @@
 use std::{path::Path, sync::Arc};
 
 use fjall::{
-    CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode,
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
+    compaction::Leveled,
     config::{BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry},
 };
 use gristmill_engine::Bytes as Size;
@@ -88,8 +89,7 @@ impl Disk {
                 Filters::for_keyspace(keyspace, &filters)
             }))
             .open()?;
-        let small =
-            |mib: u64| move || KeyspaceCreateOptions::default().max_memtable_size(mib * MIB);
+        let small = |mib: u64| move || sized(mib, mib);
         Ok(Self {
             meta: database.keyspace("meta", small(4))?,
             log: database.keyspace("log", log_options)?,
@@ -126,19 +126,55 @@ impl Disk {
     }
 }
 
-/// Events are written once and read in order: no bloom filters.
-fn log_options() -> KeyspaceCreateOptions {
+/// A keyspace with a memtable and tables of these sizes. With the engine's tables of 64 MiB the
+/// first level would take 256 MiB before anything leaves it, and every four memtables would be
+/// merged with all of it (measured: ADR `2026-11-30-a-host-that-falls-behind`).
+fn sized(memtable: u64, tables: u64) -> KeyspaceCreateOptions {
+    let strategy = Leveled::default().with_table_target_size(tables * MIB);
     KeyspaceCreateOptions::default()
-        .max_memtable_size(16 * MIB)
-        .filter_policy(FilterPolicy::disabled())
+        .max_memtable_size(memtable * MIB)
+        .compaction_strategy(Arc::new(strategy))
+}
+
+/// Events of this size lie beside the tables, in bytes: nearly all do.
+const EVENT_APART: u32 = 64;
+
+/// Events are written once and read in order: no bloom filters, and compaction moves where they
+/// are, not what they are. What is left in the tables of a memtable is a tenth of it.
+fn log_options() -> KeyspaceCreateOptions {
+    let apart = KvSeparationOptions::default().separation_threshold(EVENT_APART);
+    sized(16, 4).filter_policy(FilterPolicy::disabled()).with_kv_separation(Some(apart))
 }
 
 /// Marks are looked up once per event and are ordinarily absent: a filter on every level, and no
 /// compression, for they are hashes.
 fn marks_options() -> KeyspaceCreateOptions {
     let bloom = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(12.0));
-    KeyspaceCreateOptions::default()
-        .max_memtable_size(8 * MIB)
+    sized(8, 8)
         .filter_policy(FilterPolicy::all(bloom))
         .data_block_compression_policy(CompressionPolicy::disabled())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_began_with_tables_alone_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let value = [7; 1_000];
+        {
+            let database = Database::builder(folder.path()).open().unwrap();
+            let log = database.keyspace("log", KeyspaceCreateOptions::default).unwrap();
+            log.insert(b"a", value).unwrap();
+            log.rotate_memtable_and_wait().unwrap();
+        }
+        let disk = Disk::open(folder.path(), Size::mib(1), &Arc::default()).unwrap();
+        disk.log.insert(b"b", value).unwrap();
+        disk.log.rotate_memtable_and_wait().unwrap();
+        disk.log.major_compact().unwrap();
+        for key in [b"a", b"b"] {
+            assert_eq!(disk.log.get(key).unwrap().as_deref(), Some(&value[..]));
+        }
+    }
 }

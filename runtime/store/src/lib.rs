@@ -20,6 +20,7 @@ mod moment;
 mod murmur;
 mod open;
 mod prepare;
+mod recent;
 mod reclaim;
 mod record;
 mod retain;

@@ -12,10 +12,15 @@ pub(crate) fn read(
     from: Offset,
     limit: ReadLimit,
 ) -> Result<Vec<Stored>, Error> {
-    let bounds = shared.memory.log(topic)?.partition(partition)?.bounds();
+    let log = shared.memory.log(topic)?;
+    let found = log.partition(partition)?;
+    let bounds = found.bounds();
     let from = from.max(bounds.start);
     if from >= bounds.end {
         return Ok(Vec::new());
+    }
+    if let Some(events) = found.recent.read((from, bounds.end), limit)? {
+        return Ok(events);
     }
     let range = key::log(topic, partition, from)..key::log(topic, partition, bounds.end);
     let events_max = usize::try_from(limit.events.max(1)).unwrap_or(usize::MAX);

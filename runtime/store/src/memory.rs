@@ -12,7 +12,11 @@ use std::{
 use bytestring::ByteString;
 use gristmill_engine::{Bytes as Size, Instant, Millis, Offset, PartitionId, TopicId};
 
-use crate::{Bounds, Error, Scope, Topic, TopicFigures, disk::Kind};
+use crate::{
+    Bounds, Error, Scope, Topic, TopicFigures,
+    disk::Kind,
+    recent::{Recent, Recents},
+};
 
 /// What is known without reading disk.
 #[derive(Debug, Default)]
@@ -23,6 +27,7 @@ pub(crate) struct Memory {
     pub(crate) ready: AtomicBool,
     /// The last checkpoint readers can see; stored after everything else of it.
     pub(crate) published: AtomicU64,
+    recents: Mutex<Recents>,
     /// What nobody owns any more and whose tables are still to be dropped.
     abandoned: Mutex<Vec<Abandoned>>,
 }
@@ -43,6 +48,10 @@ impl Memory {
 
     pub(crate) fn scopes_mut(&self) -> RwLockWriteGuard<'_, Scopes> {
         self.scopes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn recents(&self) -> MutexGuard<'_, Recents> {
+        self.recents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that nobody owns something any more.
@@ -132,6 +141,8 @@ pub(crate) struct Partition {
     end: AtomicU64,
     /// By base; they leave no offset out. Empty only before the first event.
     chunks: Mutex<VecDeque<Chunk>>,
+    /// Its last events, for whoever keeps up.
+    pub(crate) recent: Recent,
     /// Every event below was compacted once; nothing is kept of a key that has a later one.
     pub(crate) cleaned: AtomicU64,
     /// When the oldest tombstone the last pass left may go; `u64::MAX` when it left none.

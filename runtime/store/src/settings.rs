@@ -35,6 +35,9 @@ pub struct Settings {
     pub reserve: Option<Size>,
     /// Most memory for blocks read from disk. Default 64 MiB; filled by use, not at the start.
     pub cache: Size,
+    /// Memory for the events that were written last, which whoever keeps up reads without a look
+    /// at the disk. An event counts 64 bytes beside what is stored. Default 32 MiB; filled by use.
+    pub recent: Size,
     /// Age at which a dedupe mark is forgotten. Default 24 h.
     pub marks_age: Millis,
     /// Bytes of marks a partition of a subscription holds before the oldest are forgotten early.
@@ -77,6 +80,7 @@ impl Settings {
             path: path.into(),
             reserve: None,
             cache: Size::mib(64),
+            recent: Size::mib(32),
             marks_age: Millis::seconds(24 * 3_600),
             marks_bytes: Size::mib(64),
             tombstone_age: Millis::seconds(24 * 3_600),
@@ -97,6 +101,7 @@ impl fmt::Debug for Settings {
             .field("path", &self.path)
             .field("reserve", &self.reserve)
             .field("cache", &self.cache)
+            .field("recent", &self.recent)
             .field("marks_age", &self.marks_age)
             .field("marks_bytes", &self.marks_bytes)
             .field("tombstone_age", &self.tombstone_age)

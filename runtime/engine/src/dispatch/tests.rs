@@ -44,25 +44,35 @@ fn subscriptions_take_turns() {
     rig.give(Input::Assigned(assignment(1).into()));
     let theirs = crate::Assignment { subscription: other, ..assignment(1) };
     rig.give(Input::Assigned(theirs.into()));
-    for offset in 0..5 {
+    let turn = u64::from(super::TURN);
+    for offset in 0..=2 * turn {
         rig.fetch(fetched(offset, u128::from(offset)));
     }
-    rig.fetch(Fetched { subscription: other, ..fetched(0, 1) });
-    rig.fetch(Fetched { subscription: other, ..fetched(1, 2) });
-    for _ in 0..6 {
+    for offset in 0..=turn {
+        rig.fetch(Fetched { subscription: other, ..fetched(offset, u128::from(offset)) });
+    }
+    // Room for one attempt cuts every turn short, and ends none.
+    for _ in 0..=3 * turn {
         let attempt = *rig.engine.worker.running.keys().next().unwrap();
         let outcome = Outcome::Succeeded { timers: Vec::new(), size: crate::Bytes(0) };
         rig.give(Input::Finished { attempt, outcome });
     }
-    let turns: Vec<u32> = rig
-        .all
-        .iter()
-        .filter_map(|effect| match effect {
-            Effect::Invoke { subscription, .. } => Some(subscription.0),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(turns, [1, 1, 2, 1, 2, 1, 1]);
+    let of = |effect: &Effect| match effect {
+        Effect::Invoke { subscription, .. } => Some(*subscription),
+        _ => None,
+    };
+    let started: Vec<_> = rig.all.iter().filter_map(of).collect();
+    let mut turns: Vec<(SubscriptionId, u64)> = Vec::new();
+    for subscription in started {
+        match turns.last_mut().filter(|last| last.0 == subscription) {
+            Some(last) => last.1 += 1,
+            None => turns.push((subscription, 1)),
+        }
+    }
+    // The first one was alone, and a turn of one.
+    let ours = SUBSCRIPTION;
+    let expected = [(ours, 1 + turn), (other, turn), (ours, turn), (other, 1)];
+    assert_eq!(turns, expected);
 }
 
 #[test]

@@ -117,6 +117,8 @@ pub(crate) fn settings(path: &Path, clock: &Clock) -> Settings {
     let clock = clock.clone();
     Settings {
         reserve: Some(Size(0)),
+        // Room for some of a test's events and not for all: reads come from both places.
+        recent: Size(2_000),
         maintenance: Millis(u64::MAX),
         clock: Arc::new(move || clock.now()),
         ..Settings::new(path)
