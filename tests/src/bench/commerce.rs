@@ -15,6 +15,7 @@ use super::process::Others;
 use super::{Options, Progress};
 use crate::support::client::Client;
 use crate::support::example::{Example, Place};
+use crate::support::home::Home;
 use crate::support::stub::Stub;
 use crate::support::wait;
 
@@ -34,9 +35,49 @@ const PATIENCE: Duration = Duration::from_secs(20);
 ///
 /// When the host fails, or an order is not shipped.
 pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>> {
-    let party = Stub::start()?;
     let more = "\n[storage]\nreserve = \"64MiB\"\n";
     let home = Example::of("commerce")?.home_of(&options.binary, &Place::Embedded, more)?;
+    let flow = flow(&home, options.seconds, progress)?;
+    Ok(flow.figures("order to shipped", 100.0))
+}
+
+/// What a run showed.
+#[derive(Debug)]
+pub struct Flow {
+    /// Milliseconds from order to shipped: of the middle one, of 99 in 100, of the slowest.
+    pub millis: [f64; 3],
+    seconds: u64,
+    /// Processors that others kept busy.
+    others: f64,
+}
+
+impl Flow {
+    /// A figure for each, the second of which is to stay below `most`.
+    pub fn figures(&self, name: &str, most: f64) -> Vec<Figure> {
+        let note = format!(
+            "{RATE} orders/s for {} s, exactly-once, with the audit trail and the windows of the \
+             example; the platform's six events are eight here, for orders are taken apart by \
+             product; provider and mail service answer at once; other processes kept {:.2} \
+             processors busy",
+            self.seconds, self.others
+        );
+        let figure = |what, value| Figure::new(format!("{name}, {what}"), value, "ms");
+        let [middle, last, worst] = self.millis;
+        vec![
+            figure("p50", middle).noting(note.clone()),
+            figure("p99", last).aiming(Target::AtMost(most)).noting(note),
+            figure("worst", worst),
+        ]
+    }
+}
+
+/// Starts the example's host in `home` and has it ship orders for so many seconds.
+///
+/// # Errors
+///
+/// When the host fails, or an order is not shipped.
+pub fn flow(home: &Home, seconds: u64, progress: Progress<'_>) -> Result<Flow> {
+    let party = Stub::start()?;
     let party = format!("http://{}", party.address());
     let mut process = home.start(&[
         ("GRISTMILL_LISTEN", "127.0.0.1:0".to_owned()),
@@ -45,13 +86,13 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
     ])?;
     let client = process.must_be_ready()?;
     count_stock(&client)?;
-    progress(&format!("commerce: {RATE} orders/s for {} s", options.seconds));
+    progress(&format!("commerce: {RATE} orders/s for {seconds} s"));
     let stream = client.patient().stream("/topics/order-events/events?type=OrderShipped")?;
     let (sender, shipped) = mpsc::channel();
     // Ends with the stream, which ends with the process.
     thread::Builder::new().name("reader".to_owned()).spawn(move || read(stream, &sender))?;
     let others = Others::beside(&[process.id()])?;
-    let placed = place(&client.patient(), RATE * (options.seconds + WARM_UP))?;
+    let placed = place(&client.patient(), RATE * (seconds + WARM_UP))?;
     let mut taken = Vec::new();
     for received in 0..placed.len() {
         let (number, moment) = shipped.recv_timeout(PATIENCE).with_context(|| {
@@ -65,20 +106,8 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> Result<Vec<Figure>>
     }
     let others = others.processors()?;
     process.stop()?;
-    let note = format!(
-        "{RATE} orders/s for {} s, exactly-once, with the audit trail and the windows of the \
-         example; the platform's six events are eight here, for orders are taken apart by product; \
-         provider and mail service answer at once; other processes kept {others:.2} processors \
-         busy",
-        options.seconds
-    );
-    Ok(vec![
-        Figure::new("order to shipped, p50", percentile(&mut taken, 50), "ms").noting(note.clone()),
-        Figure::new("order to shipped, p99", percentile(&mut taken, 99), "ms")
-            .aiming(Target::AtMost(100.0))
-            .noting(note),
-        Figure::new("order to shipped, worst", percentile(&mut taken, 100), "ms"),
-    ])
+    let millis = [50, 99, 100].map(|percent| percentile(&mut taken, percent));
+    Ok(Flow { millis, seconds, others })
 }
 
 fn event(id: &str, kind: &str, data: &Value) -> Value {

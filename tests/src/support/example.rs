@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
+use toml_edit::{DocumentMut, value};
 
 use super::client::{Client, Stored, Subscription};
 use super::component::{binary, guest, root};
@@ -83,16 +84,32 @@ impl Example {
     ///
     /// When something is missing.
     pub fn home_of(&self, binary: &Path, place: &Place, more: &str) -> Result<Home> {
-        let home = self.bare(binary, place, more)?;
+        let home = self.bare(binary, &place.config_of(&self.folder)?, more)?;
         self.put_manifests(&home, str::to_owned)?;
         Ok(home)
     }
 
-    /// The same without its plugins' manifests.
-    fn bare(&self, binary: &Path, place: &Place, more: &str) -> Result<Home> {
+    /// The same on these brokers, where every topic's name begins with the host's, so that it finds
+    /// nothing of another run.
+    ///
+    /// # Errors
+    ///
+    /// When something is missing.
+    pub fn home_on(&self, binary: &Path, brokers: &str, name: &str) -> Result<Home> {
+        let topics = format!("\n[topics]\ntemplate = \"{name}-{{topic}}\"\n");
+        let home = self.bare(binary, &config_on(brokers, &self.folder)?, &topics)?;
+        let path = home.path().join("gristmill.toml");
+        let mut config: DocumentMut = fs::read_to_string(&path)?.parse()?;
+        config.insert("name", value(name));
+        fs::write(path, config.to_string())?;
+        self.put_manifests(&home, str::to_owned)?;
+        Ok(home)
+    }
+
+    /// The same without its plugins' manifests; `broker` says where.
+    fn bare(&self, binary: &Path, broker: &str, more: &str) -> Result<Home> {
         let config = fs::read_to_string(self.folder.join("gristmill.toml"))?;
         let config = config.replace("\".gristmill\"", "\"data\"");
-        let broker = place.config_of(&self.folder)?;
         let home = Home::new(binary, &format!("{config}\n{broker}{more}"))?;
         copy(&self.folder, home.path())?;
         for (name, _) in self.manifests()? {
@@ -249,7 +266,7 @@ impl Example {
         variables: &[(&str, String)],
         publish: impl Fn(&Client) -> Result<()>,
     ) -> Result<()> {
-        let home = self.bare(&binary("debug"), place, more)?;
+        let home = self.bare(&binary("debug"), &place.config_of(&self.folder)?, more)?;
         self.put_manifests(&home, slowed)?;
         let mut host = home.start(variables)?;
         let client = host.must_be_ready()?;
@@ -302,23 +319,18 @@ impl Example {
 impl Place {
     /// What has to be added to a configuration.
     pub fn config(&self) -> String {
-        let Self::Kafka(ground) = self else { return String::new() };
-        let brokers = ground.cluster().bootstrap();
-        format!("[broker]\nkind = \"kafka\"\nbrokers = [\"{brokers}\"]\nsession_timeout = \"6s\"\n")
+        match self {
+            Self::Embedded => String::new(),
+            Self::Kafka(ground) => kafka(&ground.cluster().bootstrap()),
+        }
     }
 
-    /// The same for the example in `folder`: on Kafka its `broker.toml`, where it has one.
+    /// The same for the example in `folder`.
     fn config_of(&self, folder: &Path) -> Result<String> {
-        const BEGIN: &str = "[broker]\n";
-        let path = folder.join("broker.toml");
-        let Self::Kafka(ground) = self else { return Ok(String::new()) };
-        if !path.is_file() {
-            return Ok(self.config());
+        match self {
+            Self::Embedded => Ok(String::new()),
+            Self::Kafka(ground) => config_on(&ground.cluster().bootstrap(), folder),
         }
-        let brokers = ground.cluster().bootstrap();
-        let own = fs::read_to_string(path)?.replace("localhost:9092", &brokers);
-        ensure!(own.contains(BEGIN) && own.contains(&brokers), "no brokers in {own}");
-        Ok(own.replace(BEGIN, &format!("{BEGIN}session_timeout = \"6s\"\n")))
     }
 
     /// All records of a topic.
@@ -332,6 +344,23 @@ impl Place {
             Self::Kafka(ground) => ground.read(&[topic])?.remove(topic).context("it was not read"),
         }
     }
+}
+
+/// What the configuration of the example in `folder` says of these brokers: its `broker.toml`, where
+/// it has one.
+fn config_on(brokers: &str, folder: &Path) -> Result<String> {
+    const BEGIN: &str = "[broker]\n";
+    let path = folder.join("broker.toml");
+    if !path.is_file() {
+        return Ok(kafka(brokers));
+    }
+    let own = fs::read_to_string(path)?.replace("localhost:9092", brokers);
+    ensure!(own.contains(BEGIN) && own.contains(brokers), "no brokers in {own}");
+    Ok(own.replace(BEGIN, &format!("{BEGIN}session_timeout = \"6s\"\n")))
+}
+
+fn kafka(brokers: &str) -> String {
+    format!("[broker]\nkind = \"kafka\"\nbrokers = [\"{brokers}\"]\nsession_timeout = \"6s\"\n")
 }
 
 impl Party {

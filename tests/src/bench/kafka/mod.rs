@@ -5,6 +5,7 @@ pub mod clock;
 pub mod field;
 pub mod latency;
 pub mod ledger;
+pub mod orders;
 pub mod reader;
 pub mod runner;
 pub mod session;
@@ -31,7 +32,7 @@ use self::runner::{Runner, Wiring};
 use super::Progress;
 
 /// What is measured, in this order within a round.
-pub const MEASUREMENTS: [&str; 4] = ["throughput", "latency", "waits", "crowd"];
+pub const MEASUREMENTS: [&str; 5] = ["throughput", "latency", "waits", "crowd", "commerce"];
 /// The name of no runner at all: what is produced is consumed.
 pub const BARE: &str = "bare";
 
@@ -170,6 +171,7 @@ enum Entry {
     Waits(Box<dyn Runner>),
     SilentWaits(Parallel),
     Crowd(Gristmill),
+    Commerce,
 }
 
 impl Entry {
@@ -179,6 +181,7 @@ impl Entry {
             Self::Bare => BARE,
             Self::SilentWaits(runner) => runner.name(),
             Self::Crowd(runner) => runner.name(),
+            Self::Commerce => orders::NAME,
         }
     }
 
@@ -195,6 +198,7 @@ impl Entry {
             Self::Waits(runner) => waits::measure(bench, &**runner, false, ledger, progress),
             Self::SilentWaits(runner) => waits::measure(bench, runner, true, ledger, progress),
             Self::Crowd(runner) => latency::measure_crowd(bench, runner, ledger, progress),
+            Self::Commerce => orders::measure(bench, ledger, progress),
         }
     }
 }
@@ -239,7 +243,8 @@ fn entries(measurement: &str, options: &Options) -> Vec<Entry> {
             };
             waits::IN_FLIGHT.into_iter().flat_map(of).collect()
         }
-        _ => vec![Entry::Crowd(Gristmill::crowd(latency::CROWD))],
+        "crowd" => vec![Entry::Crowd(Gristmill::crowd(latency::CROWD))],
+        _ => vec![Entry::Commerce],
     }
 }
 
@@ -280,7 +285,11 @@ mod tests {
     #[test]
     fn only_names_measurements_and_runners() {
         for (only, expected) in [
-            (&[][..], &["throughput of 9", "latency of 10", "waits of 6", "crowd of 1"][..]),
+            (
+                &[][..],
+                &["throughput of 9", "latency of 10", "waits of 6", "crowd of 1", "commerce of 1"]
+                    [..],
+            ),
             (&["latency"], &["latency of 10"]),
             (&["streams"], &["throughput of 4", "latency of 4"]),
             (&["throughput", "streams, dedupe", "loop"], &["throughput of 4"]),

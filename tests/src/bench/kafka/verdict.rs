@@ -3,6 +3,7 @@
 
 use super::BARE;
 use super::ledger::Ledger;
+use super::orders;
 use crate::bench::figure::{Figure, Target, amount};
 
 const REUSED: &str = "gristmill, exactly-once, reused";
@@ -60,6 +61,11 @@ pub fn figures(ledgers: &[(&'static str, Ledger)]) -> Vec<Figure> {
             Some(others) => figure.beside(peer, others),
             None => figure,
         });
+    }
+    if let Some(p99) = of(orders::NAME, orders::P99) {
+        let note = "six events of the platform, eight transactions here, one after the other";
+        let figure = Figure::new("kafka, order to shipped, p99", p99, "ms").noting(note);
+        figures.push(figure.aiming(Target::AtMost(orders::ASKED)));
     }
     figures
 }
