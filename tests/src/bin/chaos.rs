@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use gristmill_tests::chaos::report::Report;
-use gristmill_tests::chaos::{self, Options};
+use gristmill_tests::chaos::{self, Options, Progress};
 use gristmill_tests::support::component;
 use gristmill_tests::support::random::Random;
 
@@ -31,6 +31,18 @@ struct Args {
     /// knows what became of them; nothing else is run then
     #[arg(long, default_value_t = 0, value_name = "COMMITS")]
     wire: u64,
+    /// Two hosts on Kafka, of which one comes, leaves, dies or stands still every few seconds: so
+    /// many changes; nothing else is run then
+    #[arg(long, default_value_t = 0, value_name = "CHANGES")]
+    storm: u64,
+    /// Two hosts on three brokers, one of which is killed every half minute: so many deaths;
+    /// nothing else is run then
+    #[arg(long, default_value_t = 0, value_name = "DEATHS")]
+    brokers: u64,
+    /// Calls of the host that write or sync its store and fail, as on a broken or full disk;
+    /// nothing else is run then
+    #[arg(long, default_value_t = 0, value_name = "CALLS")]
+    disk: u64,
     /// Seed of the input and of the plan; the moment of a signal still varies
     #[arg(long)]
     seed: Option<u64>,
@@ -38,6 +50,9 @@ struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// A scenario that is run alone.
+type Scenario = fn(&Options, Progress<'_>) -> anyhow::Result<Report>;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -47,6 +62,9 @@ fn main() -> ExitCode {
         kills: args.kills,
         swaps: args.swaps,
         wire: args.wire,
+        storm: args.storm,
+        brokers: args.brokers,
+        disk: args.disk,
         seed: args.seed.unwrap_or_else(|| Random::seed() % 1_000_000),
     };
     match run(&options, &args) {
@@ -61,9 +79,17 @@ fn main() -> ExitCode {
 
 fn run(options: &Options, &Args { json, kafka, .. }: &Args) -> anyhow::Result<bool> {
     let mut reports: Vec<Report> = Vec::new();
-    if options.wire > 0 {
-        reports.push(tell(chaos::kafka::wire(options, &mut progress)?, json));
-    } else {
+    let alone: [(u64, Scenario); 4] = [
+        (options.wire, chaos::kafka::wire),
+        (options.storm, chaos::kafka::storm),
+        (options.brokers, chaos::kafka::brokers),
+        (options.disk, chaos::disk::disk),
+    ];
+    let asked: Vec<_> = alone.into_iter().filter(|(count, _)| *count > 0).collect();
+    for (_, scenario) in &asked {
+        reports.push(tell(scenario(options, &mut progress)?, json));
+    }
+    if asked.is_empty() {
         disturb(options, kafka, json, &mut reports)?;
     }
     if json {

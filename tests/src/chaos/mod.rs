@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod complaints;
+pub mod disk;
 pub mod input;
 pub mod kafka;
 pub mod kill;
@@ -22,6 +23,7 @@ use std::time::Instant;
 use anyhow::{Result, anyhow};
 
 use self::check::History;
+use self::complaints::Expected;
 use self::input::Event;
 use self::producer::Pace;
 use self::report::{Asked, Done, Report};
@@ -43,6 +45,12 @@ pub struct Options {
     pub swaps: u64,
     /// Commits of which nobody knows what became of them; 0 leaves the scenario out.
     pub wire: u64,
+    /// Changes of who is in the groups of hosts on Kafka; 0 leaves the scenario out.
+    pub storm: u64,
+    /// Deaths of brokers; 0 leaves the scenario out.
+    pub brokers: u64,
+    /// Calls that write or sync and must fail; 0 leaves the scenario out.
+    pub disk: u64,
     /// Seed of input and plan.
     pub seed: u64,
 }
@@ -56,7 +64,7 @@ pub type Progress<'a> = &'a mut dyn FnMut(&str, u64, u64, u64);
 ///
 /// When a host fails in a way that nobody asked for. What is wrong with events is in the report.
 pub fn kills(options: &Options, progress: Progress<'_>) -> Result<Report> {
-    run("kills", options, |world, random, pace| {
+    run("kills", options, &[], |world, random, pace| {
         let wanted = options.kills;
         pace.allow(options.events / (wanted + 1));
         let plan = (random.fork(100), pace);
@@ -80,7 +88,7 @@ pub fn kills(options: &Options, progress: Progress<'_>) -> Result<Report> {
 ///
 /// When the host fails or refuses a version. What is wrong with events is in the report.
 pub fn swaps(options: &Options, progress: Progress<'_>) -> Result<Report> {
-    run("swaps", options, |world, _, pace| {
+    run("swaps", options, &[], |world, _, pace| {
         let wanted = options.swaps;
         let mut process = world.home.start(&[])?;
         let client = process.must_be_ready()?;
@@ -93,16 +101,18 @@ pub fn swaps(options: &Options, progress: Progress<'_>) -> Result<Report> {
     })
 }
 
-/// Runs one scenario on a host of its own. A host that failed leaves its folder behind.
+/// Runs one scenario on a host of its own, of which it is expected that it complains of so much. A
+/// host that failed leaves its folder behind.
 fn run(
     scenario: &'static str,
     options: &Options,
+    expected: &[Expected],
     disturb: impl FnOnce(&World, &Random, &Pace) -> Result<Done>,
 ) -> Result<Report> {
     let (world, pace, began) = (World::new(&options.binary)?, Pace::new(), Instant::now());
     let random = Random::new(options.seed);
     let disturbed = with_producers(&pace, &random, || disturb(&world, &random, &pace));
-    let read = disturbed.and_then(|(sent, done)| Ok((done, read(&world, sent)?)));
+    let read = disturbed.and_then(|(sent, done)| Ok((done, read(&world, sent, expected)?)));
     match read {
         Ok((done, history)) => {
             let keep = || vec![world.home.keep()];
@@ -153,11 +163,15 @@ fn finish(process: Process, client: &Client, pace: &Pace) -> Result<()> {
 }
 
 /// Reads everything through a host that was started anew: what it shows is what is on disk.
-fn read(world: &World, sent: BTreeMap<String, Vec<Event>>) -> Result<History> {
+fn read(
+    world: &World,
+    sent: BTreeMap<String, Vec<Event>>,
+    expected: &[Expected],
+) -> Result<History> {
     let mut process = world.home.start(&[])?;
     let client = process.must_be_ready()?;
     let left = World::settle(&client)?;
-    let history = world.history(&client, sent, &left)?;
+    let history = world.history(&client, sent, (&left, expected))?;
     process.stop()?;
     Ok(history)
 }

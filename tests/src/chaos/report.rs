@@ -49,6 +49,8 @@ pub struct Done {
     pub swaps: u64,
     /// Everything else, by a few words.
     pub faults: BTreeMap<String, u64>,
+    /// From the end of the disturbance until every partition moved, where that is measured.
+    pub moving: Option<Duration>,
     /// From the end of the disturbance until nothing was left to do, where that is measured.
     pub recovered: Option<Duration>,
 }
@@ -115,6 +117,7 @@ impl Report {
             },
             "swaps": self.done.swaps + self.done.kills.upgrades,
             "faults": self.done.faults,
+            "moving_seconds": self.done.moving.map(|took| took.as_secs_f64()),
             "recovered_seconds": self.done.recovered.map(|took| took.as_secs_f64()),
             "seconds": self.took.as_secs_f64(),
             "found": found,
@@ -152,6 +155,10 @@ impl fmt::Display for Report {
         }
         for (words, count) in &self.done.faults {
             writeln!(out, "  {count} {words}")?;
+        }
+        if let Some(moving) = self.done.moving {
+            let seconds = moving.as_secs_f64();
+            writeln!(out, "  {seconds:.1} s after the last of it every partition moved")?;
         }
         if let Some(recovered) = self.done.recovered {
             let seconds = recovered.as_secs_f64();

@@ -8,9 +8,10 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::check::History;
+use super::complaints::{self, Expected};
 use super::input::Event;
+use super::reading;
 use super::stage::{self, Versions};
-use super::{complaints, reading};
 use crate::support::client::{Client, Subscription};
 use crate::support::home::Home;
 
@@ -55,7 +56,8 @@ impl World {
         stage::settle(|| stage::unsettled(client, Subscription::unsettled))
     }
 
-    /// Reads everything the host holds beside what was `sent` to it.
+    /// Reads everything the host holds beside what was `sent` to it, and what it complained of
+    /// unexpectedly.
     ///
     /// # Errors
     ///
@@ -64,11 +66,11 @@ impl World {
         &self,
         client: &Client,
         sent: BTreeMap<String, Vec<Event>>,
-        left: &BTreeMap<String, u64>,
+        (left, expected): (&BTreeMap<String, u64>, &[Expected]),
     ) -> Result<History> {
         let mut history = reading::history(sent, left, |topic| client.topic(topic))?;
         let log = fs::read_to_string(self.home.log()).unwrap_or_default();
-        history.strays = complaints::of(&log, &[]);
+        history.strays = complaints::of(&log, expected);
         let known = stage::topics();
         for topic in client.topics()?.into_iter().filter(|topic| !known.contains(topic)) {
             let count: u64 = client.ends(&topic)?.iter().sum();

@@ -119,12 +119,17 @@ impl Process {
                 return Ok(Some(None));
             }
             if client.is_none() {
-                client = fs::read_to_string(&self.address).ok().map(|it| Client::new(it.trim()));
+                client = self.client();
             }
             let is_ready = client.as_ref().is_some_and(Client::is_ready);
             Ok(is_ready.then(|| client.clone()))
         })?;
         seen.ok_or_else(|| anyhow!("the host is not ready after {PATIENCE:?}:\n{}", self.tail()))
+    }
+
+    /// A client of the host, once it listens, ready or not.
+    pub fn client(&self) -> Option<Client> {
+        fs::read_to_string(&self.address).ok().map(|it| Client::new(it.trim()))
     }
 
     /// Waits until the host listens, ready or not.
@@ -137,7 +142,7 @@ impl Process {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the host ended with {status}:\n{}", self.tail());
             }
-            Ok(fs::read_to_string(&self.address).ok().map(|it| Client::new(it.trim())))
+            Ok(self.client())
         })?;
         heard.ok_or_else(|| anyhow!("the host does not listen:\n{}", self.tail()))
     }

@@ -5,7 +5,8 @@ use gristmill_tests::support::component;
 
 fn options() -> Options {
     let binary = component::binary("debug");
-    Options { binary, events: 3_000, kills: 6, swaps: 0, wire: 12, seed: 1 }
+    let (events, kills, wire, storm) = (3_000, 6, 12, 8);
+    Options { binary, events, kills, swaps: 0, wire, storm, brokers: 0, disk: 0, seed: 1 }
 }
 
 #[test]
@@ -24,4 +25,12 @@ fn nothing_is_lost_repeated_or_reordered_where_nobody_knows_what_became_of_commi
         faults.map(|(_, count)| count).sum::<u64>()
     };
     assert!(told("commits") >= 12 && report.events.published >= 3_000, "{report}");
+}
+
+#[test]
+fn nothing_is_lost_repeated_or_reordered_where_hosts_come_leave_die_and_stand_still() {
+    let report = chaos::kafka::storm(&options(), &mut |_, _, _, _| {}).unwrap();
+    assert!(report.is_clean(), "{report}");
+    let changes: u64 = report.done.faults.values().sum();
+    assert!(changes >= 8 && report.events.published >= 3_000, "{report}");
 }

@@ -15,10 +15,14 @@ use crate::chaos::reading;
 use crate::chaos::stage::{self, PARTITIONS, SOURCES, SUBSCRIPTIONS, Versions};
 use crate::support::client::{Client, Stored, Subscription};
 use crate::support::home::{Home, Process};
+use crate::support::kafka::Cluster;
 use crate::support::kafka::witness::Ground;
 
 /// What is left to do, by subscription.
 pub(super) type Left = BTreeMap<String, u64>;
+
+/// How far groups have come, by subscription, topic and partition.
+pub(super) type Committed = BTreeMap<(String, String, u32), u64>;
 
 /// Two hosts of one name, and their broker.
 #[derive(Debug)]
@@ -49,6 +53,11 @@ impl Hosts {
     /// Puts a version of the plugin in place of the one before, at one of them.
     pub(super) fn deploy(&self, at: usize, number: u64) -> Result<()> {
         self.versions.deploy(&self.homes[at], number)
+    }
+
+    /// Their brokers.
+    pub(super) fn cluster(&mut self) -> &mut Cluster {
+        self.ground.cluster_mut()
     }
 
     /// Leaves all folders where they are.
@@ -109,10 +118,22 @@ impl Hosts {
     }
 
     /// Where the sources end. No transaction writes to them: nothing lies behind the last record.
-    fn ends(&self) -> Result<Ends> {
+    pub(super) fn ends(&self) -> Result<Ends> {
         let mut ends = self.ground.cluster().ends(&SOURCES.join("|"))?;
         ends.retain(|(topic, _), _| SOURCES.contains(&topic.as_str()));
         Ok(ends)
+    }
+
+    /// How far the groups of all subscriptions have come in the source topics.
+    pub(super) fn committed(&self) -> Result<Committed> {
+        let mut committed = Committed::new();
+        for (name, _) in SUBSCRIPTIONS {
+            let offsets = self.ground.group(&group(name))?.offsets;
+            for at in offsets.into_iter().filter(|at| SOURCES.contains(&at.topic.as_str())) {
+                committed.insert((name.to_owned(), at.topic, at.partition), at.committed);
+            }
+        }
+        Ok(committed)
     }
 
     /// Events that a subscription has not finished, as its group has committed.
@@ -161,7 +182,7 @@ impl Hosts {
 }
 
 /// End offsets of the source topics' partitions.
-type Ends = BTreeMap<(String, u32), u64>;
+pub(super) type Ends = BTreeMap<(String, u32), u64>;
 
 fn group(subscription: &str) -> String {
     format!("chaos-{subscription}")

@@ -1,22 +1,28 @@
 //! Kills two hosts that share their work on a real broker, again and again, while events flow. What
 //! is right is decided by the same checker, on what Kafka's own client reads.
 
+mod brokers;
 mod hosts;
 mod lives;
+mod storm;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
+pub use self::brokers::brokers;
 use self::hosts::{Hosts, Left};
+pub use self::storm::storm;
 pub use self::wire::wire;
 use super::complaints::Expected;
 use super::input::Event;
 use super::producer::Pace;
 use super::report::{Done, Report};
 use super::{Options, Progress, conclude, with_producers};
+use crate::support::client::Client;
+use crate::support::home::Process;
 use crate::support::kafka::witness::Ground;
 use crate::support::random::Random;
 
@@ -44,14 +50,14 @@ fn run(
     scenario: &'static str,
     options: &Options,
     (ground, expected): (Ground, &[Expected]),
-    disturb: impl FnOnce(&Hosts, &Pace) -> Result<(Sent, (Done, Left))>,
+    disturb: impl FnOnce(&mut Hosts, &Pace) -> Result<(Sent, (Done, Left))>,
 ) -> Result<Report> {
     let began = Instant::now();
     let is_static = options.seed % 2 == 1;
     let variant = if is_static { " (static members)" } else { " (dynamic members)" };
-    let hosts = Hosts::new(&options.binary, is_static, ground)?;
+    let mut hosts = Hosts::new(&options.binary, is_static, ground)?;
     let pace = Pace::new();
-    let read = disturb(&hosts, &pace)
+    let read = disturb(&mut hosts, &pace)
         .and_then(|(sent, (done, left))| Ok((done, hosts.history(sent, &left, expected)?)));
     match read {
         Ok((done, history)) => {
@@ -62,6 +68,16 @@ fn run(
             Err(error.context(format!("{scenario}: folders are kept: {:?}", hosts.keep())))
         }
     }
+}
+
+/// Nothing that is around a host ends it.
+fn must_run(running: &mut [(Process, Client)]) -> Result<()> {
+    for (process, _) in running {
+        if let Some(status) = process.ended(Duration::ZERO)? {
+            bail!("a host ended by itself with {status}:\n{}", process.tail());
+        }
+    }
+    Ok(())
 }
 
 fn disturb(

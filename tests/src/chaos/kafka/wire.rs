@@ -8,13 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::hosts::{Hosts, Left};
-use super::run;
+use super::{must_run, run};
 use crate::chaos::complaints::Expected;
 use crate::chaos::producer::Pace;
 use crate::chaos::report::{Done, Report};
 use crate::chaos::{Options, Progress, with_producers};
-use crate::support::client::Client;
-use crate::support::home::Process;
 use crate::support::kafka::Cluster;
 use crate::support::kafka::meddler::{self, Fault, Meddler, Rates};
 use crate::support::kafka::witness::Ground;
@@ -73,16 +71,6 @@ fn disturb(
     let left = hosts.end(running, pace)?;
     let faults = told(&meddler.done());
     Ok((Done { faults, recovered: Some(healed.elapsed()), ..Done::default() }, left))
-}
-
-/// A network ends no host.
-fn must_run(running: &mut [(Process, Client)]) -> Result<()> {
-    for (process, _) in running {
-        if let Some(status) = process.ended(Duration::ZERO)? {
-            bail!("a host ended by itself with {status}:\n{}", process.tail());
-        }
-    }
-    Ok(())
 }
 
 fn told(done: &meddler::Done) -> BTreeMap<String, u64> {

@@ -149,6 +149,11 @@ impl Ground {
         &self.cluster
     }
 
+    /// The broker, to be killed and started again.
+    pub fn cluster_mut(&mut self) -> &mut Cluster {
+        &mut self.cluster
+    }
+
     /// Writes records in their order and returns when all are acknowledged, with the partition
     /// each went to.
     ///
