@@ -5,6 +5,8 @@
 //! [`world`](world::World) around real engines, and watched by the [`checkers`]. Each checker is
 //! proved by a [planted](planted::Planted) bug.
 
+pub mod broker;
+pub mod changelog;
 pub mod checkers;
 pub mod history;
 pub mod planted;

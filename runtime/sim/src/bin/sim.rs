@@ -108,6 +108,7 @@ fn run(call: &Call) -> Result<(), Box<Broken>> {
         "all promises kept: {count} seeds from {first}, {}",
         rate(count, &sum, begun.elapsed())
     );
+    println!("in clusters: {:?}", sum.net);
     Ok(())
 }
 

@@ -70,6 +70,8 @@ impl Circuits {
             Fact::Done { worker, effect, .. } => return self.done(worker, effect, scene),
             Fact::Durable(_)
             | Fact::Gone { .. }
+            | Fact::Written { .. }
+            | Fact::Restored { .. }
             | Fact::Reset { .. }
             | Fact::Recreated { .. }
             | Fact::Trimmed { .. } => {}

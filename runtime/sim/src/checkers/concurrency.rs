@@ -41,6 +41,8 @@ impl Checker for Concurrency {
             Fact::Fed { .. }
             | Fact::Durable(_)
             | Fact::Gone { .. }
+            | Fact::Written { .. }
+            | Fact::Restored { .. }
             | Fact::Reset { .. }
             | Fact::Recreated { .. }
             | Fact::Trimmed { .. } => {}

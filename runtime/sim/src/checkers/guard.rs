@@ -39,6 +39,8 @@ impl Checker for Guard {
             Fact::Done { worker, effect, .. } => return self.done(worker, effect, scene),
             Fact::Durable(_)
             | Fact::Gone { .. }
+            | Fact::Written { .. }
+            | Fact::Restored { .. }
             | Fact::Reset { .. }
             | Fact::Recreated { .. }
             | Fact::Trimmed { .. } => {}

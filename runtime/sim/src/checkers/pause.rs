@@ -44,6 +44,8 @@ impl Checker for Pause {
             Fact::Done { .. }
             | Fact::Durable(_)
             | Fact::Gone { .. }
+            | Fact::Written { .. }
+            | Fact::Restored { .. }
             | Fact::Reset { .. }
             | Fact::Recreated { .. }
             | Fact::Trimmed { .. } => {}

@@ -120,6 +120,12 @@ impl Driver {
         self.filling.is_empty() && self.committing.is_none() && self.running.is_empty()
     }
 
+    /// What waits for the next checkpoint.
+    #[must_use]
+    pub fn buffered(&self) -> Vec<Item> {
+        self.filling.iter().map(|(_, item)| item.clone()).collect()
+    }
+
     /// Takes over a partition, before the engine is told.
     pub fn assign(&mut self, assignment: &Assignment, durable: &Durable) {
         let home = (assignment.subscription, assignment.partition);
