@@ -21,7 +21,10 @@ impl Checker for Offsets {
             let cursor = (claim.subscription, claim.topic, claim.partition);
             let committed = scene.durable.committed.get(&cursor);
             ensure(committed == Some(&claim.next), || {
-                format!("{cursor:?} is finished to {:?}, and its group has {committed:?}", claim.next)
+                format!(
+                    "{cursor:?} is finished to {:?}, and its group has {committed:?}",
+                    claim.next
+                )
             })
         })
     }

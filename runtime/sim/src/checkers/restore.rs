@@ -20,9 +20,8 @@ impl Checker for Restore {
         compare(home, store, scene.durable)?;
         let of = |durable: &Durable| -> Vec<_> {
             let own = durable.committed.iter().filter(|(cursor, _)| (cursor.0, cursor.2) == home);
-            let here = own.filter(|(cursor, offset)| {
-                **offset <= scene.topics.log(cursor.1, cursor.2).end()
-            });
+            let here = own
+                .filter(|(cursor, offset)| **offset <= scene.topics.log(cursor.1, cursor.2).end());
             here.map(|(cursor, offset)| (*cursor, *offset)).collect()
         };
         let (found, wanted) = (of(store), of(scene.durable));

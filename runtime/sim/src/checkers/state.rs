@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use gristmill_engine::{CheckpointId, Effect, Generation, KeyHash, Staged, SubscriptionId, Terminal};
+use gristmill_engine::{
+    CheckpointId, Effect, Generation, KeyHash, Staged, SubscriptionId, Terminal,
+};
 
 use super::{Checker, Fact, Home, Owners, Scene, ensure};
 use crate::topic::EventId;

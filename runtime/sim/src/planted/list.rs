@@ -83,9 +83,7 @@ impl Bug {
     /// checker that objects anyway proves nothing.
     #[must_use]
     pub fn caught(&self, mut seeds: std::ops::Range<u64>) -> Option<u64> {
-        seeds.find(|seed| {
-            self.is_seen(Some(self.planted), *seed) && !self.is_seen(None, *seed)
-        })
+        seeds.find(|seed| self.is_seen(Some(self.planted), *seed) && !self.is_seen(None, *seed))
     }
 
     fn is_seen(&self, planted: Option<Planted>, seed: u64) -> bool {

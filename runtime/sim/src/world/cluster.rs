@@ -2,7 +2,7 @@
 //! decided there. Requests and answers are late, lost or come twice; which steps there are, and
 //! what an answer means, the engine's `transaction` decides, as it does for a real host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gristmill_engine::transaction::{Ended, Failure as Failed, Step, as_member};
 use gristmill_engine::{CheckpointId, Input, Instant, Millis, Staged};
@@ -15,6 +15,7 @@ use crate::checkers::{Fact, Failure, IDENTITY};
 use crate::planted::Planted;
 use crate::world::World;
 use crate::world::durable::{Batch, Durable, Home, Item};
+use crate::world::happenings::Happening;
 
 /// Longest wait for one answer. Beyond it nobody can say what became of a request.
 const ANSWER_MS: u64 = 50;
@@ -34,6 +35,10 @@ pub(super) struct Cluster {
     pub(super) flights: BTreeMap<Producer, Batch>,
     /// Hosts that stand still, and until when.
     pub(super) frozen: BTreeMap<usize, Instant>,
+    /// What they find when they go on, in order.
+    inboxes: BTreeMap<usize, Vec<Happening>>,
+    /// Hosts that were fenced long after faults stopped.
+    pub(super) fenced: BTreeSet<usize>,
     pub(super) terms: u64,
     pub(super) tickets: u64,
 }
@@ -49,6 +54,8 @@ impl Cluster {
             links: (0..hosts).map(link).collect(),
             flights: BTreeMap::new(),
             frozen: BTreeMap::new(),
+            inboxes: BTreeMap::new(),
+            fenced: BTreeSet::new(),
             terms: 0,
             tickets: 0,
         }
@@ -80,6 +87,16 @@ impl Cluster {
                 .broker
                 .logs()
                 .any(|(shelf, log)| shelf == Shelf::Changelog(home) && !log.is_settled())
+    }
+
+    /// Keeps what happens to a host that stands still.
+    pub(super) fn keep(&mut self, worker: usize, happening: Happening) {
+        self.inboxes.entry(worker).or_default().push(happening);
+    }
+
+    /// What a host finds that goes on.
+    pub(super) fn open_inbox(&mut self, worker: usize) -> Vec<Happening> {
+        self.inboxes.remove(&worker).unwrap_or_default()
     }
 
     /// Until when a host stands still, if it does.
@@ -342,11 +359,10 @@ impl World {
         let response = cluster.broker.handle(now, request);
         self.note(|| format!("broker answers {ticket} of host {worker}: {:?}", response.reply));
         match response.reply {
-            Reply::Fenced if now > self.script.heal_at.after(Millis(CALM_MS)) => {
-                let what = format!("host {worker} is fenced, and nothing is wrong any more");
-                return Err(Failure { checker: IDENTITY, what });
+            Reply::Fenced => {
+                self.tally.net.fenced += 1;
+                self.fenced(worker)?;
             }
-            Reply::Fenced => self.tally.net.fenced += 1,
             Reply::Stale => self.tally.net.stale += 1,
             Reply::Initialised(_)
             | Reply::Done
@@ -362,6 +378,19 @@ impl World {
             self.at_net(now.after(delay), Event::Reply { worker, life, ticket, reply });
         }
         response.decided.map_or(Ok(()), |decided| self.decided(decided))
+    }
+
+    /// A host is fenced. Long after faults stopped that happens once at most, by what was late.
+    fn fenced(&mut self, worker: usize) -> Result<(), Failure> {
+        let Some(cluster) = &mut self.cluster else { return Ok(()) };
+        if self.now <= self.script.heal_at.after(Millis(CALM_MS)) {
+            return Ok(());
+        }
+        if cluster.fenced.insert(worker) {
+            return Ok(());
+        }
+        let what = format!("host {worker} is fenced again, and nothing is wrong any more");
+        Err(Failure { checker: IDENTITY, what })
     }
 
     /// An answer comes back.

@@ -289,13 +289,11 @@ impl World {
     fn tell_all(&mut self, input: &Input) -> Result<(), Failure> {
         let lives: Vec<u64> = self.drivers.iter().map(|driver| driver.life).collect();
         for (worker, life) in lives.into_iter().enumerate() {
-            let until = self.cluster.as_ref().and_then(|it| it.frozen_until(worker, self.now));
-            match until {
-                Some(until) => {
-                    let input = Box::new(input.clone());
-                    self.at_net(until, Event::Tell { worker, life, input });
-                }
-                None => self.tell(worker, life, input.clone())?,
+            if self.is_frozen(worker) {
+                let input = Box::new(input.clone());
+                self.at_net(self.now, Event::Tell { worker, life, input });
+            } else {
+                self.tell(worker, life, input.clone())?;
             }
         }
         Ok(())

@@ -350,7 +350,9 @@ impl World {
         if let Some((planted, before)) = before {
             spoil(planted, before, &mut self.durable, dying);
         }
-        self.note(|| format!("durable: checkpoint {} of worker {}", batch.checkpoint.0, batch.worker));
+        self.note(|| {
+            format!("durable: checkpoint {} of worker {}", batch.checkpoint.0, batch.worker)
+        });
         self.show(Fact::Durable(&batch))
     }
 

@@ -4,7 +4,7 @@
 use gristmill_engine::takeover::{Answer, Ask, Cache, Takeover, within};
 use gristmill_engine::{Generation, Input, Instant, Millis, Offset, SubscriptionId};
 
-use super::link::{Restore, Stage, Term};
+use super::link::{Restore, Stage};
 use super::network::Event;
 use crate::broker::{Record, Shelf};
 use crate::changelog::{self, scaled};
@@ -41,8 +41,8 @@ impl World {
             } else if disk < 40 {
                 link.lose_unsynced();
             }
-            cluster.frozen.insert(worker, until);
         }
+        self.stand_still(worker, until);
         self.leave(worker, SESSION_MS)
     }
 
@@ -60,46 +60,38 @@ impl World {
         let homes: Vec<Home> = owned.map(|(home, _)| *home).collect();
         for home in homes {
             self.owners.remove(&home);
-            self.rebalance(home.0, None);
+            self.rebalance(home.0);
             self.after(span, Happening::Assign(home));
         }
         self.start(worker)
     }
 
     /// The members of a group change; each is told in its own time.
-    pub(super) fn rebalance(&mut self, group: SubscriptionId, lost: Option<(usize, Home, Term)>) {
-        let Some(cluster) = &mut self.cluster else { return };
+    fn rebalance(&mut self, group: SubscriptionId) -> u32 {
+        let Some(cluster) = &mut self.cluster else { return 0 };
         let generation = cluster.broker.rebalance(group);
         for worker in 0..self.drivers.len() {
             let life = self.drivers[worker].life;
-            let lost = lost.filter(|(of, ..)| *of == worker).map(|(_, home, term)| (home, term));
             let at = self.now.after(Millis(self.random.below(JOIN_MS)));
-            self.at_net(at, Event::Joined { worker, life, group, generation, lost });
+            self.at_net(at, Event::Joined { worker, life, group, generation });
+        }
+        generation
+    }
+
+    /// A host learns of a generation.
+    pub(super) fn joined(&mut self, worker: usize, group: SubscriptionId, generation: u32) {
+        if let Some(link) = self.link(worker) {
+            link.learn(group, generation);
         }
     }
 
-    pub(super) fn joined(
-        &mut self,
-        worker: usize,
-        (group, generation): (SubscriptionId, u32),
-        lost: Option<(Home, Term)>,
-    ) {
-        let Some(link) = self.link(worker) else { return };
-        let known = link.generations.entry(group).or_default();
-        *known = (*known).max(generation);
-        if let Some((home, term)) = lost
-            && link.held.get(&home) == Some(&term)
-        {
-            link.held.remove(&home);
-        }
-    }
-
-    /// A group takes a partition from its host, and tells the others first.
+    /// A group takes a partition from its host, which learns of it with the generation.
     pub(super) fn take_away(&mut self, worker: usize, home: Home) {
+        let generation = self.rebalance(home.0);
         let Some(link) = self.link(worker) else { return };
         let term = link.held.get(&home).copied().unwrap_or(0);
         link.forget(home);
-        self.rebalance(home.0, Some((worker, home, term)));
+        link.losses.push((generation, home, term));
     }
 
     /// A host gave a partition back.
@@ -107,19 +99,19 @@ impl World {
         if let Some(link) = self.link(worker) {
             link.held.remove(&home);
             link.forget(home);
-            self.rebalance(home.0, None);
+            self.rebalance(home.0);
         }
     }
 
     /// A group deals a partition out to a host, which brings its state first.
     pub(super) fn grant(&mut self, worker: usize, home: Home) {
-        self.rebalance(home.0, None);
+        self.rebalance(home.0);
         let Some(cluster) = &mut self.cluster else { return };
         cluster.terms += 1;
         let generation = cluster.broker.generation(home.0);
         let link = &mut cluster.links[worker];
+        link.learn(home.0, generation);
         link.held.insert(home, cluster.terms);
-        link.generations.insert(home.0, generation);
         self.owners.insert(home, (worker, Generation(0)));
         self.take_over(worker, home);
     }
@@ -294,11 +286,28 @@ impl World {
         let worker = self.random.index(self.drivers.len());
         let span = self.random.pick(&[20, 60, 130, 300]);
         let (until, life) = (self.now.after(Millis(span)), self.drivers[worker].life);
-        let Some(cluster) = &mut self.cluster else { return };
-        cluster.frozen.insert(worker, until);
+        self.stand_still(worker, until);
         if span > SESSION_MS {
             let at = self.now.after(Millis(SESSION_MS));
             self.at_net(at, Event::Evict { worker, life });
+        }
+    }
+
+    fn stand_still(&mut self, worker: usize, until: Instant) {
+        let Some(cluster) = &mut self.cluster else { return };
+        let until = cluster.frozen_until(worker, self.now).map_or(until, |it| it.max(until));
+        cluster.frozen.insert(worker, until);
+        self.at_net(until, Event::Thaw { worker });
+    }
+
+    /// A host goes on, and finds what happened meanwhile.
+    pub(super) fn thaw(&mut self, worker: usize) {
+        let now = self.now;
+        let Some(cluster) = &mut self.cluster else { return };
+        if cluster.frozen_until(worker, now).is_none() {
+            for happening in cluster.open_inbox(worker) {
+                self.at(now, happening);
+            }
         }
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Link {
     pub(super) synced: BTreeMap<Home, (Contents, Cache)>,
     pub(super) held: BTreeMap<Home, Term>,
     pub(super) generations: BTreeMap<SubscriptionId, u32>,
+    /// What it lost and has not learnt yet, with the generation that says so.
+    pub(super) losses: Vec<(u32, Home, Term)>,
     pub(super) finished: BTreeMap<CursorId, Offset>,
     pub(super) restores: BTreeMap<Home, Restore>,
 }
@@ -107,6 +109,7 @@ impl Link {
             synced: BTreeMap::new(),
             held: BTreeMap::new(),
             generations: BTreeMap::new(),
+            losses: Vec::new(),
             finished: BTreeMap::new(),
             restores: BTreeMap::new(),
         }
@@ -147,6 +150,20 @@ impl Link {
     /// Whether this host holds what work was begun with.
     pub(super) fn holds(&self, group: &GroupOffsets) -> bool {
         group.held.iter().all(|(home, term)| self.held.get(home) == Some(term))
+    }
+
+    /// Learns of a generation of a group, and what was lost by then.
+    pub(super) fn learn(&mut self, group: SubscriptionId, generation: u32) {
+        let known = self.generations.entry(group).or_default();
+        *known = (*known).max(generation);
+        let known = *known;
+        self.losses.retain(|(since, home, term)| {
+            let is_learnt = home.0 == group && *since <= known;
+            if is_learnt && self.held.get(home) == Some(term) {
+                self.held.remove(home);
+            }
+            !is_learnt
+        });
     }
 
     /// Forgets a partition that is not this host's any more.

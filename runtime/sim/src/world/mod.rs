@@ -233,9 +233,9 @@ impl World {
                     self.now = self.now.max(at);
                     let host = happening.host();
                     let thaw = host.and_then(|host| self.frozen_until(host));
-                    match thaw {
-                        Some(thaw) => self.at(thaw, happening),
-                        None => self.happen(happening)?,
+                    match (host.filter(|_| thaw.is_some()), &mut self.cluster) {
+                        (Some(host), Some(cluster)) => cluster.keep(host, happening),
+                        (_, _) => self.happen(happening)?,
                     }
                 }
             }

@@ -3,7 +3,6 @@
 
 use gristmill_engine::{Input, Instant, Millis, SubscriptionId};
 
-use super::link::Term;
 use crate::broker::{Id, Reply, Request, Target};
 use crate::checkers::Failure;
 use crate::world::World;
@@ -32,16 +31,12 @@ pub(super) enum Event {
     Expire { id: Id, number: u64 },
     /// A host asks on, to take a partition over.
     Ask { worker: usize, life: u64, home: Home, ticket: u64 },
-    /// A host learns of a new generation of a group, and what it lost with it.
-    Joined {
-        worker: usize,
-        life: u64,
-        group: SubscriptionId,
-        generation: u32,
-        lost: Option<(Home, Term)>,
-    },
+    /// A host learns of a new generation of a group.
+    Joined { worker: usize, life: u64, group: SubscriptionId, generation: u32 },
     /// A host that stands still is taken for dead.
     Evict { worker: usize, life: u64 },
+    /// A host goes on.
+    Thaw { worker: usize },
     /// Changelogs are compacted.
     Compact,
     /// A host is told what it could not be told while it stood still.
@@ -64,6 +59,7 @@ impl Event {
             | Self::Mark { .. }
             | Self::Expire { .. }
             | Self::Evict { .. }
+            | Self::Thaw { .. }
             | Self::Compact => None,
         }
     }
@@ -112,11 +108,15 @@ impl World {
             }
             Event::Expire { id, number } => self.expire(id, number),
             Event::Ask { worker, home, ticket, .. } => self.ask_on(worker, home, ticket),
-            Event::Joined { worker, group, generation, lost, .. } => {
-                self.joined(worker, (group, generation), lost);
+            Event::Joined { worker, group, generation, .. } => {
+                self.joined(worker, group, generation);
                 Ok(())
             }
             Event::Evict { worker, life } => self.evict(worker, life),
+            Event::Thaw { worker } => {
+                self.thaw(worker);
+                Ok(())
+            }
             Event::Compact => {
                 self.compact();
                 Ok(())
