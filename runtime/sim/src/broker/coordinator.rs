@@ -115,15 +115,15 @@ impl Broker {
         &mut self,
         now: Instant,
         producer: Producer,
-        (shelf, sequence): (Shelf, u64),
+        (to, sequence): (Shelf, u64),
         records: Vec<Record>,
     ) -> Outcome {
         let coordinator = self.ids.entry(producer.id).or_default();
         if let Some(reply) = coordinator.refuse(producer.epoch) {
             return (reply, None, None);
         }
-        let began = coordinator.add(Target::Log(shelf));
-        let log = self.logs.entry(shelf).or_default();
+        let began = coordinator.add(Target::Log(to));
+        let log = self.logs.entry(to).or_default();
         (Reply::Written(log.append(now, producer, sequence, records)), None, began)
     }
 
@@ -135,12 +135,11 @@ impl Broker {
         match coordinator.state {
             State::Ongoing => (Reply::Done, Some(self.decide(producer, commit)), None),
             State::Ending(committed) if committed == commit => (Reply::Done, None, None),
-            State::Ending(_) => (Reply::Invalid, None, None),
             State::Empty if !commit => (Reply::Done, None, None),
             State::Empty if coordinator.last == Some((producer.epoch, true)) => {
                 (Reply::Done, None, None)
             }
-            State::Empty => (Reply::Invalid, None, None),
+            State::Ending(_) | State::Empty => (Reply::Invalid, None, None),
         }
     }
 
@@ -154,9 +153,9 @@ impl Broker {
         let (mut records, mut offsets) = (Vec::new(), Vec::new());
         for target in &targets {
             match target {
-                Target::Log(shelf) => {
-                    let log = self.logs.entry(*shelf).or_default();
-                    records.extend(log.open_of(id).map(|record| (*shelf, record.clone())));
+                Target::Log(to) => {
+                    let log = self.logs.entry(*to).or_default();
+                    records.extend(log.open_of(id).map(|record| (*to, record.clone())));
                 }
                 Target::Group(group) => {
                     let group = self.groups.entry(*group).or_default();

@@ -24,7 +24,7 @@ enum Slot {
         id: Id,
         at: Instant,
         state: State,
-        record: Record,
+        record: Box<Record>,
     },
     /// The end of a transaction.
     Mark,
@@ -64,7 +64,8 @@ impl Log {
         let id = producer.id;
         self.open.entry(id).or_insert(self.slots.len());
         let state = State::Open;
-        self.slots.extend(records.into_iter().map(|record| Slot::Record { id, at, state, record }));
+        let boxed = records.into_iter().map(Box::new);
+        self.slots.extend(boxed.map(|record| Slot::Record { id, at, state, record }));
         let last = offset_of(self.slots.len().saturating_sub(1));
         self.last.insert(producer, (sequence, last));
         last
@@ -88,7 +89,7 @@ impl Log {
     /// What the open transaction of an id wrote.
     pub(super) fn open_of(&self, of: Id) -> impl Iterator<Item = &Record> {
         self.slots.iter().filter_map(move |slot| match slot {
-            Slot::Record { id, state: State::Open, record, .. } if *id == of => Some(record),
+            Slot::Record { id, state: State::Open, record, .. } if *id == of => Some(&**record),
             Slot::Record { .. } | Slot::Mark | Slot::Empty => None,
         })
     }
@@ -114,7 +115,7 @@ impl Log {
         let offsets = range.filter_map(|offset| usize::try_from(offset).ok());
         let records = offsets.filter_map(|at| match self.slots.get(at)? {
             Slot::Record { state, record, .. } if all || *state == State::Committed => {
-                Some(Read { offset: offset_of(at), record: record.clone() })
+                Some(Read { offset: offset_of(at), record: (**record).clone() })
             }
             Slot::Record { .. } | Slot::Mark | Slot::Empty => None,
         });
@@ -127,9 +128,8 @@ impl Log {
         let stable = usize::try_from(self.stable().0).unwrap_or(0);
         let mut seen: BTreeSet<Key> = BTreeSet::new();
         for slot in self.slots[..stable].iter_mut().rev() {
-            let Slot::Record { at, state, record: Record::Entry(key, value), .. } = slot else {
-                continue;
-            };
+            let Slot::Record { at, state, record, .. } = slot else { continue };
+            let Record::Entry(key, value) = &**record else { continue };
             let is_replaced = *state == State::Committed && !seen.insert(*key);
             let is_over = value.is_none() && *at < deletions;
             if is_replaced || is_over || *state == State::Aborted {

@@ -76,7 +76,7 @@ pub enum Request {
         /// Who asks.
         producer: Producer,
         /// Where to.
-        shelf: Shelf,
+        to: Shelf,
         /// Number of the batch among those of the producer there: one that came already is known.
         sequence: u64,
         /// What.
@@ -152,8 +152,8 @@ impl Broker {
             Request::Offsets { producer, group, generation, offsets } => {
                 self.take_offsets(producer, group, generation, offsets)
             }
-            Request::Write { producer, shelf, sequence, records } => {
-                self.write(now, producer, (shelf, sequence), records)
+            Request::Write { producer, to, sequence, records } => {
+                self.write(now, producer, (to, sequence), records)
             }
             Request::End { producer, commit } => self.end(producer, commit),
         };
@@ -176,19 +176,19 @@ impl Broker {
         let Some(coordinator) = self.ids.get_mut(&id) else { return };
         let Some(committed) = coordinator.mark(target) else { return };
         match target {
-            Target::Log(shelf) => self.logs.entry(shelf).or_default().end(id, committed),
+            Target::Log(to) => self.logs.entry(to).or_default().end(id, committed),
             Target::Group(group) => self.groups.entry(group).or_default().end(id, committed),
         }
     }
 
     /// The log of a partition.
-    pub fn log(&mut self, shelf: Shelf) -> &mut Log {
-        self.logs.entry(shelf).or_default()
+    pub fn log(&mut self, to: Shelf) -> &mut Log {
+        self.logs.entry(to).or_default()
     }
 
     /// All logs.
     pub fn logs(&self) -> impl Iterator<Item = (Shelf, &Log)> {
-        self.logs.iter().map(|(shelf, log)| (*shelf, log))
+        self.logs.iter().map(|(to, log)| (*to, log))
     }
 
     /// The present generation of a group.

@@ -16,10 +16,9 @@ fn ready() -> (Broker, Producer) {
 }
 
 fn initialise(broker: &mut Broker, id: Id) -> Producer {
-    match ask(broker, Request::Initialise(id)) {
-        Reply::Initialised(epoch) => Producer { id, epoch },
-        other => panic!("{other:?}"),
-    }
+    let reply = ask(broker, Request::Initialise(id));
+    let Reply::Initialised(epoch) = reply else { panic!("{reply:?}") };
+    Producer { id, epoch }
 }
 
 fn ask(broker: &mut Broker, request: Request) -> Reply {
@@ -28,7 +27,7 @@ fn ask(broker: &mut Broker, request: Request) -> Reply {
 
 fn write(producer: Producer, sequence: u64) -> Request {
     let records = vec![Record::Entry(Key::Progress(TopicId(0)), None)];
-    Request::Write { producer, shelf: SHELF, sequence, records }
+    Request::Write { producer, to: SHELF, sequence, records }
 }
 
 fn offsets(producer: Producer, generation: u32, to: u64) -> Request {

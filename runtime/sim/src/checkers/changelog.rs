@@ -19,8 +19,7 @@ impl Checker for Changelog {
     }
 
     fn see(&mut self, fact: Fact<'_>, _: Scene<'_>) -> Result<(), String> {
-        let Fact::Written { shelf: Shelf::Changelog(home), record: Record::Entry(key, value) } =
-            fact
+        let Fact::Written { to: Shelf::Changelog(home), record: Record::Entry(key, value) } = fact
         else {
             return Ok(());
         };

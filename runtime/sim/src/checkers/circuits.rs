@@ -69,6 +69,7 @@ impl Circuits {
             Fact::Fed { worker, input } => return self.fed(worker, input, scene),
             Fact::Done { worker, effect, .. } => return self.done(worker, effect, scene),
             Fact::Durable(_)
+            | Fact::Started { .. }
             | Fact::Gone { .. }
             | Fact::Written { .. }
             | Fact::Restored { .. }

@@ -40,6 +40,7 @@ impl Checker for Concurrency {
             }
             Fact::Fed { .. }
             | Fact::Durable(_)
+            | Fact::Started { .. }
             | Fact::Gone { .. }
             | Fact::Written { .. }
             | Fact::Restored { .. }

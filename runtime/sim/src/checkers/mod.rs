@@ -77,17 +77,26 @@ pub enum Fact<'a> {
     },
     /// A checkpoint became durable; the durable model has it already.
     Durable(&'a Batch),
+    /// A worker begins a life.
+    Started {
+        /// Which.
+        worker: usize,
+        /// Tells it from its others.
+        life: u64,
+    },
     /// A checkpoint will never be durable.
     Gone {
         /// Whose.
         worker: usize,
+        /// In which of its lives.
+        life: u64,
         /// Which.
         checkpoint: CheckpointId,
     },
     /// A record of a transaction came to count.
     Written {
         /// Where it was written.
-        shelf: Shelf,
+        to: Shelf,
         /// What.
         record: &'a Record,
     },
@@ -270,6 +279,7 @@ impl Owners {
             Fact::Fed { worker, input } => self.fed(worker, input),
             Fact::Done { effect, .. } => self.done(effect),
             Fact::Durable(_)
+            | Fact::Started { .. }
             | Fact::Gone { .. }
             | Fact::Written { .. }
             | Fact::Restored { .. }

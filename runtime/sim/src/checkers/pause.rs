@@ -43,6 +43,7 @@ impl Checker for Pause {
             }
             Fact::Done { .. }
             | Fact::Durable(_)
+            | Fact::Started { .. }
             | Fact::Gone { .. }
             | Fact::Written { .. }
             | Fact::Restored { .. }

@@ -1,7 +1,7 @@
 //! Checks that state and emissions are what the staged effects of durable checkpoints make them,
 //! rebuilt here from the engine's effects alone.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use gristmill_engine::{
     CheckpointId, Effect, Generation, KeyHash, Staged, SubscriptionId, Terminal,
@@ -15,11 +15,15 @@ use crate::topic::EventId;
 pub(super) struct State {
     owners: Owners,
     staged: BTreeMap<(usize, CheckpointId), Vec<Success>>,
-    /// What commits in a cluster, whose hosts may die meanwhile: oldest first.
-    committing: BTreeMap<(usize, CheckpointId), VecDeque<Vec<Success>>>,
+    /// What commits in a cluster, whose hosts may die meanwhile.
+    committing: BTreeMap<Commit, Vec<Success>>,
+    lives: BTreeMap<usize, u64>,
     seen: BTreeMap<Home, Vec<EventId>>,
     emissions: Vec<(SubscriptionId, EventId)>,
 }
+
+/// A checkpoint of a worker in one of its lives.
+type Commit = (usize, u64, CheckpointId);
 
 /// A success that is staged.
 #[derive(Debug, Clone, Copy)]
@@ -36,25 +40,28 @@ impl Checker for State {
 
     fn see(&mut self, fact: Fact<'_>, scene: Scene<'_>) -> Result<(), String> {
         self.owners.follow(fact);
+        if let Fact::Started { worker, life } = fact {
+            self.lives.insert(worker, life);
+        }
         if let Fact::Done { worker, effect, event } = fact {
             self.done(worker, effect, event);
             if let Effect::Commit { checkpoint, .. } = effect
                 && scene.script.cluster
             {
-                let place = (worker, *checkpoint);
-                let staged = self.staged.remove(&place).unwrap_or_default();
-                self.committing.entry(place).or_default().push_back(staged);
+                let staged = self.staged.remove(&(worker, *checkpoint)).unwrap_or_default();
+                let life = self.lives.get(&worker).copied().unwrap_or(0);
+                self.committing.insert((worker, life, *checkpoint), staged);
             }
         } else if scene.script.cluster
             && let Some((place, is_durable)) = decided(fact)
         {
-            let oldest = self.committing.get_mut(&place).and_then(VecDeque::pop_front);
-            for success in oldest.into_iter().flatten().filter(|_| is_durable) {
+            let ours = self.committing.remove(&place).unwrap_or_default();
+            for success in ours.into_iter().filter(|_| is_durable) {
                 self.seen.entry(success.home).or_default().push(success.event);
                 self.emissions.push((success.home.0, success.event));
             }
             return self.compare(scene);
-        } else if let Fact::Gone { worker, checkpoint } = fact {
+        } else if let Fact::Gone { worker, checkpoint, .. } = fact {
             self.staged.remove(&(worker, checkpoint));
             return self.compare(scene);
         } else if let Fact::Durable(batch) = fact {
@@ -76,12 +83,12 @@ impl Checker for State {
 }
 
 /// The checkpoint that is decided by this, and whether it is durable.
-fn decided(fact: Fact<'_>) -> Option<((usize, CheckpointId), bool)> {
+fn decided(fact: Fact<'_>) -> Option<(Commit, bool)> {
     if let Fact::Durable(batch) = fact {
-        return Some(((batch.worker, batch.checkpoint), true));
+        return Some(((batch.worker, batch.life, batch.checkpoint), true));
     }
-    let Fact::Gone { worker, checkpoint } = fact else { return None };
-    Some(((worker, checkpoint), false))
+    let Fact::Gone { worker, life, checkpoint } = fact else { return None };
+    Some(((worker, life, checkpoint), false))
 }
 
 impl State {

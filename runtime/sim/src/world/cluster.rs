@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use gristmill_engine::transaction::{Ended, Failure as Failed, Step, as_member};
 use gristmill_engine::{CheckpointId, Input, Instant, Millis, Staged};
 
-use super::link::{Link, Stage, TIMEOUT, homes_of, outputs};
+use super::link::{Link, Stage, homes_of, outputs};
 use super::network::Event;
-use crate::broker::{Broker, Decided, Producer, Record, Reply, Request, Shelf, Target};
+use crate::broker::{Broker, Decided, Producer, Record, Request, Shelf, Target};
 use crate::changelog;
-use crate::checkers::{Fact, Failure, IDENTITY};
+use crate::checkers::{Fact, Failure};
 use crate::planted::Planted;
 use crate::world::World;
 use crate::world::durable::{Batch, Durable, Home, Item};
@@ -21,10 +21,6 @@ use crate::world::happenings::Happening;
 const ANSWER_MS: u64 = 50;
 /// Longest wait for writes to be acknowledged.
 const FLUSH_MS: u64 = 60;
-/// Time after faults stopped in which what they did may still show.
-const CALM_MS: u64 = 700;
-/// Wait before the same is asked again.
-const AGAIN_MS: u64 = 2;
 
 /// The broker and the hosts' connections with it.
 #[derive(Debug)]
@@ -67,7 +63,7 @@ impl Cluster {
     }
 
     /// Whether the transaction of a host's producer is not decided.
-    fn is_flying(&self, worker: usize) -> bool {
+    pub(super) fn is_flying(&self, worker: usize) -> bool {
         self.links[worker].producer().is_some_and(|it| self.flights.contains_key(&it))
     }
 
@@ -83,10 +79,7 @@ impl Cluster {
         let is_about = |batch: &Batch| homes_of(batch).contains(&home);
         self.flights.values().any(is_about)
             || self.broker.committed(home, true).is_none()
-            || self
-                .broker
-                .logs()
-                .any(|(shelf, log)| shelf == Shelf::Changelog(home) && !log.is_settled())
+            || self.broker.logs().any(|(to, log)| to == Shelf::Changelog(home) && !log.is_settled())
     }
 
     /// Keeps what happens to a host that stands still.
@@ -142,13 +135,13 @@ impl World {
                 return Ok(());
             }
             let Some(step) = link.committing.next() else { break };
-            let Some(answer) = self.step(worker, step)? else { return Ok(()) };
+            let Some(answer) = self.step(worker, step) else { return Ok(()) };
             self.answered(worker, answer);
         }
         let Some(cluster) = &mut self.cluster else { return Ok(()) };
         let link = &mut cluster.links[worker];
         if let Some(ended) = link.committing.ended() {
-            return self.ended(worker, ended);
+            return self.ended(worker, &ended);
         }
         if let Some(work) = link.work.as_mut().filter(|work| work.stage == Stage::Queued) {
             work.stage = Stage::Begun;
@@ -158,7 +151,7 @@ impl World {
         Ok(())
     }
 
-    fn answered(&mut self, worker: usize, answer: Answer) {
+    pub(super) fn answered(&mut self, worker: usize, answer: Answer) {
         let now = self.now;
         let note = format!("{answer:?}");
         let Some(link) = self.link(worker) else { return };
@@ -173,52 +166,48 @@ impl World {
     }
 
     /// Takes one step; what it came to, unless that is still to be said.
-    fn step(&mut self, worker: usize, step: Step) -> Result<Option<Answer>, Failure> {
+    fn step(&mut self, worker: usize, step: Step) -> Option<Answer> {
         let planted = self.options.planted;
-        let Some(link) = self.link(worker) else { return Ok(None) };
+        let link = self.link(worker)?;
         match step {
             Step::Initialise => {
                 if planted == Some(Planted::UncertainKept) && link.epoch.is_some() {
-                    return Ok(Some(Ok(())));
+                    return Some(Ok(()));
                 }
                 let id = link.id;
                 (link.epoch, link.sequence) = (None, 0);
                 link.outstanding.clear();
                 self.send(worker, Request::Initialise(id), true);
-                Ok(None)
+                None
             }
-            Step::Begin => Ok(Some(self.begin(worker))),
-            Step::Offsets(group) => Ok(self.send_offsets(worker, group)),
+            Step::Begin => Some(self.begin(worker)),
+            Step::Offsets(group) => self.send_offsets(worker, group),
             Step::HandOver(_) => {
                 self.hand_over_records(worker);
-                Ok(Some(Ok(())))
+                Some(Ok(()))
             }
-            Step::Await(_) if planted == Some(Planted::WritesUnawaited) => Ok(Some(Ok(()))),
-            Step::Await(_) | Step::Blame => Ok(self.flush(worker)),
+            Step::Await(_) if planted == Some(Planted::WritesUnawaited) => Some(Ok(())),
+            Step::Await(_) | Step::Blame => self.flush(worker),
             Step::Commit if planted == Some(Planted::CommitAssumed) => {
                 self.send_end(worker, true);
                 if let Some(link) = self.link(worker) {
                     link.waiting = None;
                 }
-                Ok(Some(Ok(())))
+                Some(Ok(()))
             }
             Step::Commit => {
                 self.send_end(worker, true);
-                Ok(None)
+                None
             }
-            Step::Reason => Ok(Some(Err(Failed::Reset("write", "over")))),
-            Step::Trace => Ok(Some(Ok(()))),
+            Step::Reason => Some(Err(Failed::Reset("write", "over"))),
+            Step::Trace => Some(Ok(())),
             Step::Abort => {
                 // What is on its way must have come first.
-                match self.flush(worker) {
-                    None => return Ok(None),
-                    Some(Err(Failed::Reset(reason, what))) => {
-                        return Ok(Some(Err(Failed::Reset(reason, what))));
-                    }
-                    Some(_) => {}
+                if let Err(reset @ Failed::Reset(..)) = self.flush(worker)? {
+                    return Some(Err(reset));
                 }
                 self.send_end(worker, false);
-                Ok(None)
+                None
             }
         }
     }
@@ -279,11 +268,11 @@ impl World {
         if self.options.planted == Some(Planted::BufferedEarly) {
             records.extend(early(self.drivers[worker].buffered()));
         }
-        for (shelf, records) in records {
+        for (to, records) in records {
             let Some(link) = self.link(worker) else { return };
             link.sequence += 1;
             let sequence = link.sequence;
-            self.send(worker, Request::Write { producer, shelf, sequence, records }, false);
+            self.send(worker, Request::Write { producer, to, sequence, records }, false);
         }
     }
 
@@ -316,7 +305,7 @@ impl World {
     }
 
     /// Sends a request; the present step waits for its answer where `waits`.
-    fn send(&mut self, worker: usize, request: Request, waits: bool) {
+    pub(super) fn send(&mut self, worker: usize, request: Request, waits: bool) {
         let life = self.drivers[worker].life;
         let Some(cluster) = &mut self.cluster else { return };
         let ticket = cluster.ticket();
@@ -331,7 +320,7 @@ impl World {
     }
 
     /// Puts a request on the wire.
-    fn dispatch(&mut self, from: (usize, u64, u64), request: Request) {
+    pub(super) fn dispatch(&mut self, from: (usize, u64, u64), request: Request) {
         self.note(|| format!("host {} asks {}: {request:?}", from.0, from.2));
         if self.is_lost() {
             return;
@@ -347,159 +336,8 @@ impl World {
         self.at_net(self.now.after(delay), Event::Deliver { from, request });
     }
 
-    /// A request comes to the broker.
-    pub(super) fn deliver(
-        &mut self,
-        (worker, life, ticket): (usize, u64, u64),
-        request: Request,
-    ) -> Result<(), Failure> {
-        let now = self.now;
-        let Some(cluster) = &mut self.cluster else { return Ok(()) };
-        let id = cluster.links[worker].id;
-        let response = cluster.broker.handle(now, request);
-        self.note(|| format!("broker answers {ticket} of host {worker}: {:?}", response.reply));
-        match response.reply {
-            Reply::Fenced => {
-                self.tally.net.fenced += 1;
-                self.fenced(worker)?;
-            }
-            Reply::Stale => self.tally.net.stale += 1,
-            Reply::Initialised(_)
-            | Reply::Done
-            | Reply::Written(_)
-            | Reply::Busy
-            | Reply::Invalid => {}
-        }
-        if let Some(number) = response.began {
-            self.at_net(now.after(TIMEOUT), Event::Expire { id, number });
-        }
-        if !self.is_lost() {
-            let (delay, reply) = (self.delay(), response.reply);
-            self.at_net(now.after(delay), Event::Reply { worker, life, ticket, reply });
-        }
-        response.decided.map_or(Ok(()), |decided| self.decided(decided))
-    }
-
-    /// A host is fenced. Long after faults stopped that happens once at most, by what was late.
-    fn fenced(&mut self, worker: usize) -> Result<(), Failure> {
-        let Some(cluster) = &mut self.cluster else { return Ok(()) };
-        if self.now <= self.script.heal_at.after(Millis(CALM_MS)) {
-            return Ok(());
-        }
-        if cluster.fenced.insert(worker) {
-            return Ok(());
-        }
-        let what = format!("host {worker} is fenced again, and nothing is wrong any more");
-        Err(Failure { checker: IDENTITY, what })
-    }
-
-    /// An answer comes back.
-    pub(super) fn replied(
-        &mut self,
-        worker: usize,
-        ticket: u64,
-        reply: Reply,
-    ) -> Result<(), Failure> {
-        let life = self.drivers[worker].life;
-        let Some(link) = self.link(worker) else { return Ok(()) };
-        let Some(request) = link.outstanding.get(&ticket).cloned() else { return Ok(()) };
-        if reply == Reply::Busy {
-            let at = self.now.after(Millis(AGAIN_MS));
-            self.at_net(at, Event::Again { worker, life, ticket });
-            return Ok(());
-        }
-        link.outstanding.remove(&ticket);
-        let is_awaited = link.waiting == Some(ticket);
-        if is_awaited {
-            link.waiting = None;
-        }
-        let answer = match (&request, reply) {
-            (Request::Initialise(_), Reply::Initialised(epoch)) if is_awaited => {
-                self.initialised(worker, epoch)?;
-                Ok(())
-            }
-            (Request::Write { shelf, .. }, Reply::Written(last)) => {
-                if let Some(work) = &mut link.work {
-                    work.lasts.insert(*shelf, last);
-                }
-                Ok(())
-            }
-            (_, Reply::Done) => Ok(()),
-            (_, Reply::Fenced) => Err(Failed::Fenced("fenced")),
-            (_, Reply::Stale) => Err(Failed::Abort("rebalance", "no such generation")),
-            (_, _) => Err(Failed::Reset("answer", "not what was asked for")),
-        };
-        if is_awaited {
-            self.answered(worker, answer);
-        } else if let (Err(failure), Some(link)) = (answer, self.link(worker)) {
-            link.refused.get_or_insert(failure);
-        }
-        self.drive(worker)
-    }
-
-    /// A producer is initialised: what the ones before left open was decided, or never will be.
-    fn initialised(&mut self, worker: usize, epoch: u32) -> Result<(), Failure> {
-        let Some(cluster) = &mut self.cluster else { return Ok(()) };
-        let link = &mut cluster.links[worker];
-        link.epoch = Some(epoch);
-        let id = link.id;
-        let older = Producer { id, epoch: 0 }..Producer { id, epoch };
-        let gone: Vec<Producer> = cluster.flights.range(older).map(|(it, _)| *it).collect();
-        gone.into_iter().try_for_each(|producer| self.give_up(producer))
-    }
-
-    /// A transaction that never came to be decided.
-    fn give_up(&mut self, producer: Producer) -> Result<(), Failure> {
-        let flight = self.cluster.as_mut().and_then(|cluster| cluster.flights.remove(&producer));
-        flight.map_or(Ok(()), |Batch { worker, checkpoint, .. }| {
-            self.show(Fact::Gone { worker, checkpoint })
-        })
-    }
-
-    /// Asks the same again.
-    pub(super) fn ask_again(&mut self, worker: usize, ticket: u64) {
-        let life = self.drivers[worker].life;
-        let request = self.link(worker).and_then(|link| link.outstanding.get(&ticket).cloned());
-        if let Some(request) = request {
-            self.dispatch((worker, life, ticket), request);
-        }
-    }
-
-    /// Nobody answered in time.
-    pub(super) fn timed_out(&mut self, worker: usize, ticket: u64) -> Result<(), Failure> {
-        let Some(link) = self.link(worker) else { return Ok(()) };
-        if link.flushing == Some(ticket) {
-            link.flushing = None;
-            self.answered(worker, Err(Failed::Reset("flush", "not acknowledged")));
-            return self.drive(worker);
-        }
-        if link.waiting != Some(ticket) {
-            return Ok(());
-        }
-        link.waiting = None;
-        let request = link.outstanding.remove(&ticket);
-        if let Some(Request::Initialise(id)) = request {
-            // It is tried until there is a broker.
-            self.send(worker, Request::Initialise(id), true);
-            return Ok(());
-        }
-        let planted = self.options.planted == Some(Planted::AmbiguityIgnored);
-        let is_commit = matches!(request, Some(Request::End { commit: true, .. }));
-        if is_commit {
-            self.tally.net.ambiguous += 1;
-            let is_open = self.cluster.as_ref().is_some_and(|it| it.is_flying(worker));
-            self.tally.net.ambiguous_committed += u64::from(!is_open);
-        }
-        if planted && is_commit {
-            self.answered(worker, Ok(()));
-        } else {
-            self.answered(worker, Err(Failed::Reset("answer", "nobody answered")));
-        }
-        self.drive(worker)
-    }
-
     /// A checkpoint ended, as its host sees it.
-    fn ended(&mut self, worker: usize, ended: Ended<&'static str>) -> Result<(), Failure> {
+    fn ended(&mut self, worker: usize, ended: &Ended<&'static str>) -> Result<(), Failure> {
         self.note(|| format!("host {worker} ends its transaction: {ended:?}"));
         match ended {
             Ended::Committed => {
@@ -552,23 +390,23 @@ impl World {
         (net.committed, net.aborted) =
             (net.committed + u64::from(committed), net.aborted + u64::from(!committed));
         if committed {
-            for (shelf, record) in records {
-                self.show(Fact::Written { shelf, record: &record })?;
-                self.take_record(shelf, record);
+            for (to, record) in records {
+                self.show(Fact::Written { to, record: &record })?;
+                self.take_record(to, record);
             }
             self.durable.committed.extend(offsets);
         }
         let Some(batch) = flight else { return Ok(()) };
         if !committed {
-            return self.show(Fact::Gone { worker: batch.worker, checkpoint: batch.checkpoint });
+            return self.show(gone(&batch));
         }
         self.tally.checkpoints += 1;
         self.install(&batch);
         self.show(Fact::Durable(&batch))
     }
 
-    fn take_record(&mut self, shelf: Shelf, record: Record) {
-        match (shelf, record) {
+    fn take_record(&mut self, to: Shelf, record: Record) {
+        match (to, record) {
             (Shelf::Changelog(home), Record::Entry(key, value)) => {
                 changelog::take(&mut self.durable, home, key, value);
             }
@@ -601,8 +439,14 @@ impl World {
     }
 }
 
+/// A checkpoint will never be durable.
+pub(super) fn gone(batch: &Batch) -> Fact<'static> {
+    let Batch { worker, life, checkpoint, .. } = *batch;
+    Fact::Gone { worker, life, checkpoint }
+}
+
 /// What the next checkpoint will hand over.
 fn early(items: Vec<Item>) -> Vec<(Shelf, Vec<Record>)> {
     let (checkpoint, progress) = (CheckpointId(0), Vec::new());
-    outputs(&Batch { worker: 0, checkpoint, items, progress }, &Durable::default())
+    outputs(&Batch { worker: 0, life: 0, checkpoint, items, progress }, &Durable::default())
 }

@@ -229,7 +229,8 @@ impl Driver {
                 let items: Vec<(CheckpointId, Item)> = items;
                 self.filling = rest;
                 let items = items.into_iter().map(|(_, item)| item).collect();
-                self.committing = Some(Batch { worker: self.worker, checkpoint, items, progress });
+                let (worker, life) = (self.worker, self.life);
+                self.committing = Some(Batch { worker, life, checkpoint, items, progress });
                 Some(Asked::Commit(checkpoint))
             }
             Effect::Discard { subscription, partition, .. } => {

@@ -7,6 +7,7 @@ use crate::checkers::{Fact, Failure};
 use crate::script::{Arrival, Fault, records};
 use crate::topic::{EventId, Record};
 use crate::world::World;
+use crate::world::cluster::gone;
 use crate::world::durable::{CursorId, Home};
 use crate::world::happenings::Happening;
 use crate::world::network::Event;
@@ -60,7 +61,7 @@ impl World {
             if self.random.chance(500) {
                 self.make_durable(batch, true)?;
             } else {
-                self.show(Fact::Gone { worker, checkpoint: batch.checkpoint })?;
+                self.show(gone(&batch))?;
             }
         }
         self.owners.clear();

@@ -11,6 +11,7 @@ use crate::planted::{Planted, spoil};
 use crate::plugin::{self, Call};
 use crate::script::{Arrival, Fault};
 use crate::world::World;
+use crate::world::cluster::gone;
 use crate::world::driver::Asked;
 use crate::world::durable::{Batch, Home, Item};
 use crate::world::network::Event;
@@ -318,13 +319,13 @@ impl World {
             if self.options.planted == Some(Planted::AbortKept) {
                 self.durable.apply(&batch, &self.topics);
             }
-            self.show(Fact::Gone { worker, checkpoint })?;
+            self.show(gone(&batch))?;
             self.feed(worker, Input::Aborted { checkpoint })
         } else if dice < rates.abort + rates.crash_after_commit {
             self.make_durable(batch, true)?;
             self.crash(worker)
         } else if dice < rates.abort + rates.crash_after_commit + rates.crash_before_commit {
-            self.show(Fact::Gone { worker, checkpoint })?;
+            self.show(gone(&batch))?;
             self.crash(worker)
         } else {
             self.make_durable(batch, false)?;

@@ -11,6 +11,7 @@ use crate::changelog::{self, scaled};
 use crate::checkers::{Fact, Failure};
 use crate::planted::Planted;
 use crate::world::World;
+use crate::world::cluster::gone;
 use crate::world::durable::{Durable, Home};
 use crate::world::happenings::Happening;
 
@@ -53,7 +54,7 @@ impl World {
         link.restart();
         // Of what was begun others know more.
         if let Some(work) = work.filter(|work| work.stage != Stage::Flying) {
-            self.show(Fact::Gone { worker, checkpoint: work.batch.checkpoint })?;
+            self.show(gone(&work.batch))?;
         }
         self.show(Fact::Ended { worker })?;
         let owned = self.owners.iter().filter(|(_, owner)| owner.0 == worker);
@@ -172,7 +173,7 @@ impl World {
         let (planted, now) = (self.options.planted, self.now);
         let (most, is_short) = (self.random.between(1, 40), self.random.chance(100));
         let most = usize::try_from(most).unwrap_or(1);
-        let shelf = Shelf::Changelog(home);
+        let to = Shelf::Changelog(home);
         let cluster = self.cluster.as_mut()?;
         let link = &mut cluster.links[worker];
         Some(match ask {
@@ -183,11 +184,11 @@ impl World {
                 Answer::Committed
             }
             Ask::End if planted == Some(Planted::RestoreUnsettled) => {
-                Answer::End(cluster.broker.log(shelf).stable())
+                Answer::End(cluster.broker.log(to).stable())
             }
-            Ask::End => Answer::End(cluster.broker.log(shelf).end_offset()),
+            Ask::End => Answer::End(cluster.broker.log(to).end_offset()),
             Ask::Bounds => {
-                Answer::Bounds { start: Offset(0), stable: cluster.broker.log(shelf).stable() }
+                Answer::Bounds { start: Offset(0), stable: cluster.broker.log(to).stable() }
             }
             Ask::Known { start, end } => {
                 let known = link.caches.get(&home).copied();
@@ -214,7 +215,7 @@ impl World {
                 restore.was_empty = false;
                 let end = restore.takeover.end();
                 let all = planted == Some(Planted::UncommittedRead);
-                let read = cluster.broker.log(shelf).read(from, most, all);
+                let read = cluster.broker.log(to).read(from, most, all);
                 let last = read.last().map(|read| read.offset);
                 for read in read {
                     if let Record::Entry(key, value) = read.record {
@@ -224,7 +225,7 @@ impl World {
                         }
                     }
                 }
-                let next = last.map_or(end, |last| last.next());
+                let next = last.map_or(end, Offset::next);
                 link.caches.insert(home, Cache { next, at: now });
                 Answer::Read(last)
             }

@@ -5,6 +5,7 @@
 pub mod driver;
 pub mod durable;
 
+mod answers;
 mod cluster;
 mod faults;
 mod happenings;
@@ -324,6 +325,7 @@ impl World {
         }
         self.polls.remove(&worker);
         let life = self.lives;
+        self.show(Fact::Started { worker, life })?;
         for subscription in self.script.subscriptions.clone() {
             let id = subscription.id;
             let version = self.durable.versions.get(&(worker, id)).copied().unwrap_or(Version(1));
