@@ -13,6 +13,7 @@ pub mod planted;
 pub mod plugin;
 pub mod random;
 pub mod script;
+pub mod shrink;
 pub mod story;
 pub mod topic;
 pub mod world;

@@ -36,6 +36,8 @@ pub enum Planted {
     LaneSplit,
     /// Parked events are restored in reverse.
     ParkedReversed,
+    /// Parked lanes are not restored, and later events do not wait for them.
+    ParkedOvertaken,
     /// One attempt more than the policy allows.
     AttemptTooMany,
     /// Every attempt is told it is the first.
@@ -126,6 +128,8 @@ pub enum Planted {
     UncommittedRead,
     /// A restore leaves out deletions.
     DeletionsUnread,
+    /// The cache does not follow what became true.
+    CacheForgotten,
 }
 
 /// The engine of a worker, or one with a bug.
@@ -351,6 +355,9 @@ fn tamper_assignment(planted: Planted, assignment: &mut gristmill_engine::Assign
         for timer in &mut assignment.timers {
             timer.due = early(timer.due);
         }
+    }
+    if planted == Planted::ParkedOvertaken {
+        assignment.parked.clear();
     }
     if planted == Planted::ParkedReversed {
         for lane in &mut assignment.parked {

@@ -28,6 +28,7 @@ pub const BUGS: &[Bug] = &[
     bug(Planted::RewindSkipped, "progress", 100),
     bug(Planted::LaneSplit, "order", 20),
     bug(Planted::ParkedReversed, "parking", 100),
+    bug(Planted::ParkedOvertaken, "parking", 100),
     bug(Planted::AttemptTooMany, "attempts", 20),
     bug(Planted::CounterReset, "attempts", 20),
     bug(Planted::AttemptsForgotten, "attempts", 20),
@@ -63,15 +64,16 @@ pub const BUGS: &[Bug] = &[
     bug(Planted::CommitAssumed, "state", 300),
     bug(Planted::OffsetsMissing, "offsets", 300),
     bug(Planted::OffsetsAhead, "offsets", 300),
-    bug(Planted::HeldUnasked, "fencing", 300),
-    bug(Planted::FenceSkipped, "fencing", 300),
+    bug(Planted::HeldUnasked, "fencing", 4_000),
+    bug(Planted::FenceSkipped, "fencing", 2_000),
     bug(Planted::AmbiguityIgnored, "state", 300),
     bug(Planted::OffsetsUnstable, "restore", 300),
-    bug(Planted::RestoreUnsettled, "restore", 300),
+    bug(Planted::RestoreUnsettled, "restore", 600),
     bug(Planted::CacheTrusted, "restore", 300),
     bug(Planted::StandingAhead, "restore", 300),
     bug(Planted::UncommittedRead, "restore", 300),
     bug(Planted::DeletionsUnread, "restore", 300),
+    bug(Planted::CacheForgotten, "changelog", 300),
 ];
 
 const fn bug(planted: Planted, checker: &'static str, seeds: u64) -> Bug {

@@ -368,10 +368,13 @@ impl World {
 
     /// The cache follows a transaction, and the engine is told.
     pub(super) fn settle_work(&mut self, worker: usize) -> Result<(), Failure> {
-        let now = self.now;
+        let (now, planted) = (self.now, self.options.planted);
+        let is_forgotten = planted == Some(Planted::CacheForgotten);
         let Some(link) = self.link(worker) else { return Ok(()) };
         let Some(work) = link.work.take() else { return Ok(()) };
-        link.follow(&work, now);
+        if !is_forgotten {
+            link.follow(&work, now);
+        }
         self.drivers[worker].committing = None;
         self.feed(worker, Input::Committed { checkpoint: work.batch.checkpoint })
     }

@@ -10,3 +10,5 @@ mod histories;
 mod planted;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod shrinking;
