@@ -188,6 +188,12 @@ impl<'a> Run<'a> {
             "{} steps, {} effects, {} checkpoints, {} crashes",
             sum.steps, sum.effects, sum.checkpoints, sum.crashes
         );
+        let real = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        println!(
+            "{} s of the worlds' time, {} times real time",
+            sum.millis / 1_000,
+            sum.millis / real
+        );
         println!("in clusters: {:?}", sum.net);
         ExitCode::SUCCESS
     }

@@ -60,6 +60,8 @@ pub struct Tally {
     pub crashes: u64,
     /// Checkpoints that became durable.
     pub checkpoints: u64,
+    /// Milliseconds that passed in the world.
+    pub millis: u64,
     /// What befell the transactions of a cluster.
     pub net: NetTally,
     /// Digest of all effects, where asked for.
@@ -107,6 +109,7 @@ impl AddAssign for Tally {
         self.effects += other.effects;
         self.crashes += other.crashes;
         self.checkpoints += other.checkpoints;
+        self.millis += other.millis;
         self.net += other.net;
         self.digest = other.digest;
     }
@@ -207,6 +210,7 @@ impl World {
             durable: &self.durable,
         };
         self.panel.end(scene)?;
+        self.tally.millis = self.now.since(DAWN).0;
         Ok(self.tally)
     }
 
