@@ -93,7 +93,7 @@ pub enum Ended<E> {
 }
 
 /// The checkpoints of one producer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Committing<E> {
     guarantee: Guarantee,
     /// How old a transaction may become before the coordinator ends it.
@@ -107,7 +107,7 @@ pub struct Committing<E> {
 }
 
 /// Where a checkpoint stands.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum At<E> {
     Idle,
     /// A producer is made before there is anything to commit.

@@ -8,6 +8,7 @@
 pub mod broker;
 pub mod changelog;
 pub mod checkers;
+pub mod explore;
 pub mod history;
 pub mod planted;
 pub mod plugin;

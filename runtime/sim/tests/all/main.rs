@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod determinism;
 #[cfg(test)]
+mod exploring;
+#[cfg(test)]
 mod histories;
 #[cfg(test)]
 mod planted;
