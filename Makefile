@@ -25,7 +25,8 @@ ALL := --workspace --all-targets --locked
 SEEDS ?= 100000
 
 .PHONY: help setup build guests kafka registry collector peers test demo bench bench-kafka chaos \
-	sim mutants fmt lint clean fmt-check tidy deny advisories plugins unit doctest e2e image image-build
+	sim mutants fmt lint clean fmt-check tidy deny advisories plugins unit doctest e2e \
+	image image-build
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
