@@ -1,6 +1,7 @@
 //! Explores every interleaving of a small cluster: two hosts, one partition, two checkpoints, the
 //! second of which is buffered while the first commits, one death, one answer that never comes,
-//! one partition that changes hands. Hosts take the engine's steps against the simulated broker.
+//! one connection that breaks, one partition that changes hands. Hosts take the engine's steps
+//! against the simulated broker.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -25,17 +26,21 @@ const EVENTS: u64 = 2;
 /// Time stands still: nothing here is decided by it.
 const NOW: Instant = Instant(0);
 
-/// What may still go wrong.
-#[derive(Debug, Clone, Copy)]
+/// What may still go wrong; nothing by default.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Budget {
     /// Times the first host may die.
     pub deaths: u32,
     /// Answers that may never come.
     pub silences: u32,
+    /// Connections that may break: the request is sent again, and the first may arrive as well.
+    pub breaks: u32,
     /// Times the partition may go to the other host.
     pub moves: u32,
     /// Whether a takeover leaves out to wait for what is open: a bug, to prove the exploration.
     pub hasty: bool,
+    /// Whether a producer goes on with which a connection broke: a bug, to the same end.
+    pub reused: bool,
 }
 
 /// What an exploration came to.
@@ -86,6 +91,8 @@ enum Move {
     Return(usize),
     /// Nobody waits for it any more; it may arrive all the same.
     GiveUp(usize),
+    /// The connection breaks before the answer is there, and the request goes out again.
+    Break(usize),
     /// A partition is told how a transaction ended.
     Tell(Id, Target),
     /// The first host dies and comes back.
@@ -119,6 +126,8 @@ struct Host {
     restored: u64,
     is_waiting: bool,
     is_refused: bool,
+    /// Requests that were sent again since its producer was made.
+    repeated: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -152,6 +161,7 @@ impl Host {
             restored: 0,
             is_waiting: false,
             is_refused: false,
+            repeated: 0,
         }
     }
 
@@ -216,6 +226,9 @@ impl World {
             if awaited && self.budget.silences > 0 {
                 moves.push(Move::GiveUp(*ticket));
             }
+            if awaited && self.budget.breaks > 0 {
+                moves.push(Move::Break(*ticket));
+            }
         }
         moves.extend(self.marks.iter().map(|(id, target)| Move::Tell(*id, *target)));
         if self.budget.deaths > 0 {
@@ -255,13 +268,17 @@ impl World {
             }
             Move::GiveUp(ticket) => {
                 self.budget.silences -= 1;
-                let Some(wire) = self.wires.get_mut(&ticket) else { return Ok(()) };
-                wire.life = None;
-                let (host, request) = (wire.host, wire.request.clone());
-                if wire.reply.is_some() {
-                    self.wires.remove(&ticket);
-                }
+                let Some((host, request)) = self.abandon(ticket) else { return Ok(()) };
                 self.answer(host, &request, None);
+                Ok(())
+            }
+            Move::Break(ticket) => {
+                self.budget.breaks -= 1;
+                let Some((host, request)) = self.abandon(ticket) else { return Ok(()) };
+                let was_waiting = self.hosts[host].is_waiting;
+                self.send(host, request);
+                self.hosts[host].is_waiting = was_waiting;
+                self.hosts[host].repeated += 1;
                 Ok(())
             }
             Move::Tell(id, target) => {
@@ -293,6 +310,17 @@ impl World {
         }
     }
 
+    /// Nobody hears the answer to a request any more; it may yet come to the broker.
+    fn abandon(&mut self, ticket: usize) -> Option<(usize, Request)> {
+        let wire = self.wires.get_mut(&ticket)?;
+        wire.life = None;
+        let (host, request) = (wire.host, wire.request.clone());
+        if wire.reply.is_some() {
+            self.wires.remove(&ticket);
+        }
+        Some((host, request))
+    }
+
     /// A host asks on where it takes over, else goes on with its transactions.
     fn go(&mut self, number: usize) -> Result<(), String> {
         if self.hosts[number].takeover.is_some() && self.can_ask(number) {
@@ -300,6 +328,9 @@ impl World {
         }
         let host = &mut self.hosts[number];
         let Some(step) = host.committing.next() else {
+            if host.repeated > 0 && !self.budget.reused {
+                host.committing.doubt();
+            }
             host.committing.commit(1, NOW);
             return Ok(());
         };
@@ -313,7 +344,10 @@ impl World {
         let producer = Producer { id, epoch: host.epoch.unwrap_or(0) };
         let event = host.next.unwrap_or(0);
         match step {
-            Step::Initialise => self.send(number, Request::Initialise(id)),
+            Step::Initialise => {
+                host.repeated = 0;
+                self.send(number, Request::Initialise(id));
+            }
             Step::Begin => {
                 host.is_refused = false;
                 self.reply(number, Ok(()));

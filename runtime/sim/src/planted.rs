@@ -114,6 +114,8 @@ pub enum Planted {
     HeldUnasked,
     /// Offsets are sent as nobody's member.
     FenceSkipped,
+    /// A producer one of whose connections failed begins another transaction.
+    FailedReused,
     /// A commit that nobody answered counts as done.
     AmbiguityIgnored,
     /// A takeover takes offsets that are not decided.

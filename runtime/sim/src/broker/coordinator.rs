@@ -134,7 +134,7 @@ impl Broker {
         }
         match coordinator.state {
             State::Ongoing => (Reply::Done, Some(self.decide(producer, commit)), None),
-            State::Ending(committed) if committed == commit => (Reply::Done, None, None),
+            State::Ending(committed) if committed == commit => (Reply::Busy, None, None),
             State::Empty if !commit => (Reply::Done, None, None),
             State::Empty if coordinator.last == Some((producer.epoch, true)) => {
                 (Reply::Done, None, None)

@@ -66,6 +66,7 @@ pub const BUGS: &[Bug] = &[
     bug(Planted::OffsetsAhead, "offsets", 300),
     bug(Planted::HeldUnasked, "fencing", 4_000),
     bug(Planted::FenceSkipped, "fencing", 2_000),
+    bug(Planted::FailedReused, "loss", 600),
     bug(Planted::AmbiguityIgnored, "state", 300),
     bug(Planted::OffsetsUnstable, "restore", 300),
     bug(Planted::RestoreUnsettled, "restore", 600),

@@ -9,7 +9,6 @@ use super::link::TIMEOUT;
 use super::network::Event;
 use crate::broker::{Producer, Reply, Request};
 use crate::checkers::{Failure, IDENTITY};
-use crate::planted::Planted;
 use crate::world::World;
 
 /// Time after faults stopped in which what they did may still show.
@@ -75,15 +74,13 @@ impl World {
         let Some(link) = self.link(worker) else { return Ok(()) };
         let Some(request) = link.outstanding.get(&ticket).cloned() else { return Ok(()) };
         if reply == Reply::Busy {
+            let Some(ticket) = self.renew(worker, ticket) else { return Ok(()) };
             let at = self.now.after(Millis(AGAIN_MS));
             self.at_net(at, Event::Again { worker, life, ticket });
             return Ok(());
         }
         link.outstanding.remove(&ticket);
-        let is_awaited = link.waiting == Some(ticket);
-        if is_awaited {
-            link.waiting = None;
-        }
+        let is_awaited = link.waiting.take_if(|it| it.request == ticket).is_some();
         let answer = match (&request, reply) {
             (Request::Initialise(_), Reply::Initialised(epoch)) if is_awaited => {
                 self.initialised(worker, epoch)?;
@@ -122,48 +119,6 @@ impl World {
     /// A transaction that never came to be decided.
     pub(super) fn give_up(&mut self, producer: Producer) -> Result<(), Failure> {
         let flight = self.cluster.as_mut().and_then(|cluster| cluster.flights.remove(&producer));
-        flight.map_or(Ok(()), |batch| self.show(gone(&batch)))
-    }
-
-    /// Asks the same again.
-    pub(super) fn ask_again(&mut self, worker: usize, ticket: u64) {
-        let life = self.drivers[worker].life;
-        let request = self.link(worker).and_then(|link| link.outstanding.get(&ticket).cloned());
-        if let Some(request) = request {
-            self.dispatch((worker, life, ticket), request);
-        }
-    }
-
-    /// Nobody answered in time.
-    pub(super) fn timed_out(&mut self, worker: usize, ticket: u64) -> Result<(), Failure> {
-        let Some(link) = self.link(worker) else { return Ok(()) };
-        if link.flushing == Some(ticket) {
-            link.flushing = None;
-            self.answered(worker, Err(Failed::Reset("flush", "not acknowledged")));
-            return self.drive(worker);
-        }
-        if link.waiting != Some(ticket) {
-            return Ok(());
-        }
-        link.waiting = None;
-        let request = link.outstanding.remove(&ticket);
-        if let Some(Request::Initialise(id)) = request {
-            // It is tried until there is a broker.
-            self.send(worker, Request::Initialise(id), true);
-            return Ok(());
-        }
-        let planted = self.options.planted == Some(Planted::AmbiguityIgnored);
-        let is_commit = matches!(request, Some(Request::End { commit: true, .. }));
-        if is_commit {
-            self.tally.net.ambiguous += 1;
-            let is_open = self.cluster.as_ref().is_some_and(|it| it.is_flying(worker));
-            self.tally.net.ambiguous_committed += u64::from(!is_open);
-        }
-        if planted && is_commit {
-            self.answered(worker, Ok(()));
-        } else {
-            self.answered(worker, Err(Failed::Reset("answer", "nobody answered")));
-        }
-        self.drive(worker)
+        flight.map_or(Ok(()), |flight| self.show(gone(&flight.batch)))
     }
 }

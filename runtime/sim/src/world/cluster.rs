@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gristmill_engine::transaction::{Ended, Failure as Failed, Step, as_member};
 use gristmill_engine::{CheckpointId, Input, Instant, Millis, Staged};
 
-use super::link::{Link, Stage, homes_of, outputs};
+use super::link::{Flight, Link, Stage, homes_of, outputs};
 use super::network::Event;
 use crate::broker::{Broker, Decided, Producer, Record, Request, Shelf, Target};
 use crate::changelog;
@@ -17,8 +17,6 @@ use crate::world::World;
 use crate::world::durable::{Batch, Durable, Home, Item};
 use crate::world::happenings::Happening;
 
-/// Longest wait for one answer. Beyond it nobody can say what became of a request.
-const ANSWER_MS: u64 = 50;
 /// Longest wait for writes to be acknowledged.
 const FLUSH_MS: u64 = 60;
 
@@ -28,7 +26,7 @@ pub(super) struct Cluster {
     pub(super) broker: Broker,
     pub(super) links: Vec<Link>,
     /// Checkpoints whose transactions are not decided.
-    pub(super) flights: BTreeMap<Producer, Batch>,
+    pub(super) flights: BTreeMap<Producer, Flight>,
     /// Hosts that stand still, and until when.
     pub(super) frozen: BTreeMap<usize, Instant>,
     /// What they find when they go on, in order.
@@ -76,7 +74,7 @@ impl Cluster {
 
     /// Whether a transaction about a partition is not decided, or not told to it.
     pub(super) fn is_undecided(&self, home: Home) -> bool {
-        let is_about = |batch: &Batch| homes_of(batch).contains(&home);
+        let is_about = |flight: &Flight| homes_of(&flight.batch).contains(&home);
         self.flights.values().any(is_about)
             || self.broker.committed(home, true).is_none()
             || self.broker.logs().any(|(to, log)| to == Shelf::Changelog(home) && !log.is_settled())
@@ -143,12 +141,17 @@ impl World {
         if let Some(ended) = link.committing.ended() {
             return self.ended(worker, &ended);
         }
-        if let Some(work) = link.work.as_mut().filter(|work| work.stage == Stage::Queued) {
-            work.stage = Stage::Begun;
-            link.committing.commit(work.groups.len(), self.now);
-            return self.drive(worker);
+        let Some(work) = link.work.as_mut().filter(|work| work.stage == Stage::Queued) else {
+            return Ok(());
+        };
+        work.stage = Stage::Begun;
+        let groups = work.groups.len();
+        self.tell_doubt(worker);
+        let now = self.now;
+        if let Some(link) = self.link(worker) {
+            link.committing.commit(groups, now);
         }
-        Ok(())
+        self.drive(worker)
     }
 
     pub(super) fn answered(&mut self, worker: usize, answer: Answer) {
@@ -175,7 +178,7 @@ impl World {
                     return Some(Ok(()));
                 }
                 let id = link.id;
-                (link.epoch, link.sequence) = (None, 0);
+                (link.epoch, link.sequence, link.has_failed) = (None, 0, false);
                 link.outstanding.clear();
                 self.send(worker, Request::Initialise(id), true);
                 None
@@ -220,7 +223,8 @@ impl World {
         };
         link.refused = None;
         work.stage = Stage::Flying;
-        cluster.flights.insert(producer, work.batch.clone());
+        let left = work.records.iter().map(|(_, records)| records.len()).sum();
+        cluster.flights.insert(producer, Flight { batch: work.batch.clone(), left });
         Ok(())
     }
 
@@ -304,38 +308,6 @@ impl World {
         }
     }
 
-    /// Sends a request; the present step waits for its answer where `waits`.
-    pub(super) fn send(&mut self, worker: usize, request: Request, waits: bool) {
-        let life = self.drivers[worker].life;
-        let Some(cluster) = &mut self.cluster else { return };
-        let ticket = cluster.ticket();
-        let link = &mut cluster.links[worker];
-        link.outstanding.insert(ticket, request.clone());
-        if waits {
-            link.waiting = Some(ticket);
-            let at = self.now.after(Millis(ANSWER_MS));
-            self.at_net(at, Event::Timeout { worker, life, ticket });
-        }
-        self.dispatch((worker, life, ticket), request);
-    }
-
-    /// Puts a request on the wire.
-    pub(super) fn dispatch(&mut self, from: (usize, u64, u64), request: Request) {
-        self.note(|| format!("host {} asks {}: {request:?}", from.0, from.2));
-        if self.is_lost() {
-            return;
-        }
-        // One that is written twice is known by its number; of other requests the connection
-        // takes care, as far as there is one.
-        if matches!(request, Request::Write { .. }) && self.is_late() {
-            let delay = self.delay();
-            let request = request.clone();
-            self.at_net(self.now.after(delay), Event::Deliver { from, request });
-        }
-        let delay = self.delay();
-        self.at_net(self.now.after(delay), Event::Deliver { from, request });
-    }
-
     /// A checkpoint ended, as its host sees it.
     fn ended(&mut self, worker: usize, ended: &Ended<&'static str>) -> Result<(), Failure> {
         self.note(|| format!("host {worker} ends its transaction: {ended:?}"));
@@ -388,21 +360,26 @@ impl World {
             let at = self.now.after(Millis(delay));
             self.at_net(at, Event::Mark { id: producer.id, target });
         }
-        let flight = self.cluster.as_mut().and_then(|cluster| cluster.flights.remove(&producer));
         let net = &mut self.tally.net;
         (net.committed, net.aborted) =
             (net.committed + u64::from(committed), net.aborted + u64::from(!committed));
-        if committed {
-            for (to, record) in records {
-                self.show(Fact::Written { to, record: &record })?;
-                self.take_record(to, record);
-            }
-            self.durable.committed.extend(offsets);
-        }
-        let Some(batch) = flight else { return Ok(()) };
         if !committed {
-            return self.show(gone(&batch));
+            return self.give_up(producer);
         }
+        let made = records.len();
+        for (to, record) in records {
+            self.show(Fact::Written { to, record: &record })?;
+            self.take_record(to, record);
+        }
+        self.durable.committed.extend(offsets);
+        let Some(cluster) = &mut self.cluster else { return Ok(()) };
+        let Some(flight) = cluster.flights.get_mut(&producer) else { return Ok(()) };
+        flight.left = flight.left.saturating_sub(made);
+        if flight.left > 0 {
+            // Half a transaction came to count: the other half may yet.
+            return Ok(());
+        }
+        let Some(Flight { batch, .. }) = cluster.flights.remove(&producer) else { return Ok(()) };
         self.tally.checkpoints += 1;
         self.install(&batch);
         self.show(Fact::Durable(&batch))

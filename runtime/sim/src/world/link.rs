@@ -30,7 +30,9 @@ pub(super) struct Link {
     /// Requests without an answer, by ticket.
     pub(super) outstanding: BTreeMap<u64, Request>,
     /// The one whose answer the present step waits for.
-    pub(super) waiting: Option<u64>,
+    pub(super) waiting: Option<Waiting>,
+    /// Whether a connection failed since the producer was made.
+    pub(super) has_failed: bool,
     /// Since when the present step waits for writes, as a ticket of that wait.
     pub(super) flushing: Option<u64>,
     /// Why a write was not acknowledged.
@@ -46,6 +48,23 @@ pub(super) struct Link {
     pub(super) losses: Vec<(u32, Home, Term)>,
     pub(super) finished: BTreeMap<CursorId, Offset>,
     pub(super) restores: BTreeMap<Home, Restore>,
+}
+
+/// A request whose answer a step waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// As it was sent the last time.
+    pub(super) request: u64,
+    /// As it was sent first: from then on the wait is timed.
+    pub(super) since: u64,
+}
+
+/// A checkpoint whose transaction is not decided.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) batch: Batch,
+    /// Records it has yet to make count, all of them in one transaction.
+    pub(super) left: usize,
 }
 
 /// A partition whose state is brought here.
@@ -102,6 +121,7 @@ impl Link {
             work: None,
             outstanding: BTreeMap::new(),
             waiting: None,
+            has_failed: false,
             flushing: None,
             refused: None,
             store: Durable { group_offsets: true, ..Durable::default() },

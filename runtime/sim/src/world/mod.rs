@@ -6,6 +6,7 @@ pub mod driver;
 pub mod durable;
 
 mod answers;
+mod client;
 mod cluster;
 mod faults;
 mod happenings;
@@ -81,6 +82,10 @@ pub struct NetTally {
     pub ambiguous: u64,
     /// Of those, ends that counted.
     pub ambiguous_committed: u64,
+    /// Requests that were sent again, because their connections broke.
+    pub repeated: u64,
+    /// Producers that were made anew for that.
+    pub doubted: u64,
     /// Requests of producers that had a successor.
     pub fenced: u64,
     /// Requests of members of a former generation.
@@ -96,6 +101,8 @@ impl AddAssign for NetTally {
         self.aborted += other.aborted;
         self.ambiguous += other.ambiguous;
         self.ambiguous_committed += other.ambiguous_committed;
+        self.repeated += other.repeated;
+        self.doubted += other.doubted;
         self.fenced += other.fenced;
         self.stale += other.stale;
         self.restored += other.restored;

@@ -5,6 +5,7 @@ use gristmill_engine::{Input, Instant, Millis, SubscriptionId};
 
 use crate::broker::{Id, Reply, Request, Target};
 use crate::checkers::Failure;
+use crate::script::Network;
 use crate::world::World;
 use crate::world::durable::Home;
 use crate::world::happenings::Happening;
@@ -21,6 +22,8 @@ pub(super) enum Event {
     Reply { worker: usize, life: u64, ticket: u64, reply: Reply },
     /// A host asks the same again.
     Again { worker: usize, life: u64, ticket: u64 },
+    /// The connection that a request was sent on turns out to be broken.
+    Broken { worker: usize, life: u64, ticket: u64 },
     /// A host waits no longer.
     Timeout { worker: usize, life: u64, ticket: u64 },
     /// A host's cache follows its transaction.
@@ -50,6 +53,7 @@ impl Event {
             Self::Drive { worker, life }
             | Self::Reply { worker, life, .. }
             | Self::Again { worker, life, .. }
+            | Self::Broken { worker, life, .. }
             | Self::Timeout { worker, life, .. }
             | Self::Settle { worker, life }
             | Self::Ask { worker, life, .. }
@@ -80,6 +84,12 @@ impl World {
         !self.healed && self.random.chance(self.script.network.late)
     }
 
+    /// Whether the connection that something is sent on breaks, unless its answer is faster.
+    pub(super) fn breaks(&mut self) -> bool {
+        let Network { lost, late } = self.script.network;
+        !self.healed && lost + late > 0 && self.random.chance(500)
+    }
+
     /// How long something is on its way.
     pub(super) fn delay(&mut self) -> Millis {
         let span = if self.is_late() { 250 } else { 3 };
@@ -97,7 +107,11 @@ impl World {
             Event::Deliver { from, request } => self.deliver(from, request),
             Event::Reply { worker, ticket, reply, .. } => self.replied(worker, ticket, reply),
             Event::Again { worker, ticket, .. } => {
-                self.ask_again(worker, ticket);
+                self.dispatch(worker, ticket);
+                Ok(())
+            }
+            Event::Broken { worker, ticket, .. } => {
+                self.broken(worker, ticket);
                 Ok(())
             }
             Event::Timeout { worker, ticket, .. } => self.timed_out(worker, ticket),

@@ -4,8 +4,13 @@ use gristmill_sim::explore::{Budget, explore};
 
 #[test]
 fn no_interleaving_of_two_hosts_breaks_atomicity_or_order() {
-    for (deaths, silences, moves) in [(1, 0, 0), (0, 1, 0), (0, 0, 1)] {
-        let budget = Budget { deaths, silences, moves, hasty: false };
+    let rows = [
+        Budget { deaths: 1, ..Budget::default() },
+        Budget { silences: 1, ..Budget::default() },
+        Budget { breaks: 1, ..Budget::default() },
+        Budget { moves: 1, ..Budget::default() },
+    ];
+    for budget in rows {
         match explore(budget) {
             Ok(explored) => println!("{budget:?}: {explored:?}"),
             Err(what) => panic!("{budget:?}: {what}"),
@@ -15,6 +20,12 @@ fn no_interleaving_of_two_hosts_breaks_atomicity_or_order() {
 
 #[test]
 fn a_takeover_that_does_not_wait_is_found() {
-    let budget = Budget { deaths: 1, silences: 0, moves: 1, hasty: true };
+    let budget = Budget { deaths: 1, moves: 1, hasty: true, ..Budget::default() };
     assert!(explore(budget).unwrap_err().contains("restored"));
+}
+
+#[test]
+fn a_producer_that_goes_on_after_a_connection_broke_is_found() {
+    let budget = Budget { breaks: 1, reused: true, ..Budget::default() };
+    assert!(explore(budget).unwrap_err().contains("made"));
 }

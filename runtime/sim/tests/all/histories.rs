@@ -37,6 +37,10 @@ fn every_promise_holds_in_every_history() {
         "everybody knows how it ended: {in_clusters:?}"
     );
     assert!(
+        in_clusters.doubted > seeds,
+        "hardly anything is sent again because its connection broke: {in_clusters:?}"
+    );
+    assert!(
         in_clusters.fenced + in_clusters.stale > seeds / 4,
         "nobody is too late: {in_clusters:?}"
     );
