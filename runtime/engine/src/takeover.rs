@@ -2,6 +2,9 @@
 //! in which order, what is waited for, and when a cache may be trusted. It asks nobody itself: a
 //! host's takeover does, and so does the simulator's.
 
+use alloc::collections::BTreeSet;
+use core::mem;
+
 use crate::{Instant, Millis, Offset};
 
 /// A cache older than this is not trusted: deletions may have left the changelog since, half of
@@ -138,6 +141,51 @@ impl Takeover {
 
     fn read_on(&self, next: Offset, was_empty: bool) -> At {
         if next < self.end { At::Reading { next, was_empty } } else { At::Done { next } }
+    }
+}
+
+/// Holds takeovers of partitions back while a checkpoint of the same worker about them has not
+/// ended. What it makes true after the takeover read would be missing there, and be done again;
+/// what the cache follows it with would put back what is older than what was read.
+#[derive(Debug, Clone)]
+pub struct Barrier<P> {
+    /// What the committing checkpoint is about.
+    committing: BTreeSet<P>,
+    waiting: BTreeSet<P>,
+}
+
+impl<P> Default for Barrier<P> {
+    fn default() -> Self {
+        Self { committing: BTreeSet::new(), waiting: BTreeSet::new() }
+    }
+}
+
+impl<P: Copy + Ord> Barrier<P> {
+    /// A checkpoint about these partitions begins to commit; the one before has ended.
+    pub fn begun(&mut self, places: impl IntoIterator<Item = P>) {
+        self.committing = places.into_iter().collect();
+    }
+
+    /// Whether a partition may be taken over now. If not, [`Barrier::ended`] names it.
+    #[must_use]
+    pub fn admits(&mut self, place: P) -> bool {
+        let is_free = !self.committing.contains(&place);
+        if !is_free {
+            self.waiting.insert(place);
+        }
+        is_free
+    }
+
+    /// A partition is not to be taken over any more.
+    pub fn call_off(&mut self, place: P) {
+        self.waiting.remove(&place);
+    }
+
+    /// The checkpoint has ended, however it did, and the cache has followed. What may be taken
+    /// over now.
+    pub fn ended(&mut self) -> BTreeSet<P> {
+        self.committing.clear();
+        mem::take(&mut self.waiting)
     }
 }
 

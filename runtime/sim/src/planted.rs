@@ -122,6 +122,8 @@ pub enum Planted {
     OffsetsUnstable,
     /// A takeover does not wait for transactions that are open.
     RestoreUnsettled,
+    /// A takeover does not wait for the end of its own host's checkpoint.
+    TakeoverEarly,
     /// A cache is trusted however old it is.
     CacheTrusted,
     /// A restore leaves out one record after what the cache has.

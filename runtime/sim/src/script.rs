@@ -94,6 +94,8 @@ pub enum Fault {
     Trim,
     /// A host of a cluster stands still for a while.
     Freeze,
+    /// What a host of a cluster reads a partition from fails.
+    ReadAnew,
 }
 
 const FAULTS: [Fault; 11] = [
@@ -111,8 +113,8 @@ const FAULTS: [Fault; 11] = [
 ];
 
 /// What befalls a cluster above all.
-const CLUSTER_FAULTS: [Fault; 5] =
-    [Fault::Crash, Fault::Lose, Fault::Freeze, Fault::Freeze, Fault::Reset];
+const CLUSTER_FAULTS: [Fault; 6] =
+    [Fault::Crash, Fault::Lose, Fault::Freeze, Fault::Freeze, Fault::Reset, Fault::ReadAnew];
 
 /// How bad the network of a cluster is, in thousandths.
 #[derive(Debug, Clone, Copy)]

@@ -84,3 +84,19 @@ fn what_was_committed_beyond_the_end_is_of_another_topic() {
         assert_eq!(within(committed.map(Offset), Offset(4)), left.map(Offset));
     }
 }
+
+#[test]
+fn a_takeover_waits_for_the_end_of_a_checkpoint_about_its_partition() {
+    let mut barrier = Barrier::default();
+    barrier.begun([1, 2, 3]);
+    assert!(barrier.admits(4), "the checkpoint is not about it");
+    assert!(!barrier.admits(1));
+    assert!(!barrier.admits(2));
+    assert!(!barrier.admits(3));
+    barrier.call_off(2);
+    assert_eq!(barrier.ended(), [1, 3].into());
+    assert_eq!(barrier.ended(), [].into(), "once");
+    assert!(barrier.admits(1));
+    barrier.begun([4]);
+    assert!(barrier.admits(1), "the next is about others");
+}

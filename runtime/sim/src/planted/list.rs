@@ -70,6 +70,7 @@ pub const BUGS: &[Bug] = &[
     bug(Planted::AmbiguityIgnored, "state", 300),
     bug(Planted::OffsetsUnstable, "restore", 300),
     bug(Planted::RestoreUnsettled, "restore", 600),
+    bug(Planted::TakeoverEarly, "fencing", 300),
     bug(Planted::CacheTrusted, "restore", 300),
     bug(Planted::StandingAhead, "restore", 300),
     bug(Planted::UncommittedRead, "restore", 300),

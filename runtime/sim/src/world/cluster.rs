@@ -103,6 +103,9 @@ impl World {
         let Some(cluster) = &mut self.cluster else { return Ok(()) };
         let mut work = cluster.links[worker].work(batch, &self.topics);
         let is_local = work.records.is_empty() && work.groups.is_empty();
+        if !is_local {
+            cluster.links[worker].barrier.begun(homes_of(&work.batch));
+        }
         let batch = is_local.then(|| work.batch.clone());
         work.stage = if is_local { Stage::Flying } else { Stage::Queued };
         cluster.links[worker].work = Some(work);
@@ -323,6 +326,7 @@ impl World {
                     self.give_up(producer)?;
                 }
                 self.drivers[worker].committing = None;
+                self.take_over_waiting(worker);
                 let Some(work) = work else { return Ok(()) };
                 self.feed(worker, Input::Aborted { checkpoint: work.batch.checkpoint })
             }
@@ -333,7 +337,7 @@ impl World {
 
     fn settle_soon(&mut self, worker: usize) {
         let life = self.drivers[worker].life;
-        let span = if self.random.chance(50) { 30 } else { 2 };
+        let span = if self.random.chance(50) { 120 } else { 2 };
         let delay = Millis(self.random.below(span + 1));
         self.at_net(self.now.after(delay), Event::Settle { worker, life });
     }
@@ -348,6 +352,7 @@ impl World {
             link.follow(&work, now);
         }
         self.drivers[worker].committing = None;
+        self.take_over_waiting(worker);
         self.feed(worker, Input::Committed { checkpoint: work.batch.checkpoint })
     }
 

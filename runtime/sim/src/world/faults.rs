@@ -45,6 +45,10 @@ impl World {
                 self.freeze();
                 Ok(())
             }
+            Fault::ReadAnew => match self.owned() {
+                Some((worker, home)) => self.read_anew(worker, home),
+                None => Ok(()),
+            },
         }
     }
 
@@ -85,7 +89,7 @@ impl World {
             part.revoking = true;
         }
         if let Some(link) = self.link(worker) {
-            link.restores.remove(&home);
+            link.call_off(home);
         }
         self.feed(worker, Input::Revoked { subscription: home.0, partition: home.1 })
     }
@@ -97,6 +101,22 @@ impl World {
         self.after(30, Happening::Assign(home));
         self.drivers[worker].parts.remove(&home);
         self.feed(worker, Input::Lost { subscription: home.0, partition: home.1 })
+    }
+
+    /// What a partition is read from fails, in a cluster: its host brings its state anew, and
+    /// nobody else is told.
+    fn read_anew(&mut self, worker: usize, home: Home) -> Result<(), Failure> {
+        if self.cluster.is_none() || self.is_frozen(worker) {
+            return Ok(());
+        }
+        let life = self.drivers[worker].life;
+        self.straggle(worker, home);
+        self.drivers[worker].parts.remove(&home);
+        self.feed(worker, Input::Lost { subscription: home.0, partition: home.1 })?;
+        if self.drivers[worker].life == life {
+            self.take_over(worker, home);
+        }
+        Ok(())
     }
 
     /// A record read before the partition went away may turn up after it came back.

@@ -120,8 +120,13 @@ impl World {
     /// Begins to bring a partition's state to a host.
     pub(super) fn take_over(&mut self, worker: usize, home: Home) {
         let life = self.drivers[worker].life;
+        let is_early = self.options.planted == Some(Planted::TakeoverEarly);
         let Some(cluster) = &mut self.cluster else { return };
         let ticket = cluster.ticket();
+        if !is_early && !cluster.links[worker].barrier.admits(home) {
+            cluster.links[worker].restores.remove(&home);
+            return;
+        }
         let restore = Restore {
             ticket,
             takeover: Takeover::new(true),
@@ -132,6 +137,14 @@ impl World {
         link.finished.retain(|cursor, _| (cursor.0, cursor.2) != home);
         link.restores.insert(home, restore);
         self.after(ASK_MS, Happening::Net(Event::Ask { worker, life, home, ticket }));
+    }
+
+    /// The checkpoint that committed has ended: what waited for that is taken over.
+    pub(super) fn take_over_waiting(&mut self, worker: usize) {
+        let waiting = self.link(worker).map(|link| link.barrier.ended()).unwrap_or_default();
+        for home in waiting {
+            self.take_over(worker, home);
+        }
     }
 
     /// A host asks the next question of a takeover.

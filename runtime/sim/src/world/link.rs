@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gristmill_engine::takeover::{Cache, Takeover};
+use gristmill_engine::takeover::{Barrier, Cache, Takeover};
 use gristmill_engine::transaction::{Committing, Failure, Guarantee};
 use gristmill_engine::{Instant, Millis, Offset, Staged, SubscriptionId, Terminal};
 
@@ -48,6 +48,8 @@ pub(super) struct Link {
     pub(super) losses: Vec<(u32, Home, Term)>,
     pub(super) finished: BTreeMap<CursorId, Offset>,
     pub(super) restores: BTreeMap<Home, Restore>,
+    /// Keeps takeovers apart from the checkpoint that commits.
+    pub(super) barrier: Barrier<Home>,
 }
 
 /// A request whose answer a step waits for.
@@ -132,6 +134,7 @@ impl Link {
             losses: Vec::new(),
             finished: BTreeMap::new(),
             restores: BTreeMap::new(),
+            barrier: Barrier::default(),
         }
     }
 
@@ -186,9 +189,15 @@ impl Link {
         });
     }
 
+    /// A partition is not to be brought here any more.
+    pub(super) fn call_off(&mut self, home: Home) {
+        self.restores.remove(&home);
+        self.barrier.call_off(home);
+    }
+
     /// Forgets a partition that is not this host's any more.
     pub(super) fn forget(&mut self, home: Home) {
-        self.restores.remove(&home);
+        self.call_off(home);
         self.finished.retain(|cursor, _| (cursor.0, cursor.2) != home);
     }
 
