@@ -461,7 +461,7 @@ impl World {
             None if matches!(request, Request::Initialise(_)) => {
                 return self.send(number, request.clone());
             }
-            Some(Reply::Written(_) | Reply::Busy | Reply::Invalid) | None => {
+            Some(Reply::Written(_) | Reply::Busy | Reply::Refused(_) | Reply::Invalid) | None => {
                 Err(Failure::Reset("answer", "uncertain"))
             }
         };

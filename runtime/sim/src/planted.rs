@@ -122,6 +122,10 @@ pub enum Planted {
     OffsetsUnstable,
     /// A takeover does not wait for transactions that are open.
     RestoreUnsettled,
+    /// The first record of a checkpoint is blamed for one that was refused.
+    OthersBlamed,
+    /// Whose record was refused for good is forgotten.
+    BlameForgotten,
     /// A takeover does not wait for the end of its own host's checkpoint.
     TakeoverEarly,
     /// A cache is trusted however old it is.

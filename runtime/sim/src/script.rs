@@ -47,6 +47,17 @@ impl Subscription {
         if self.ends_late && self.topics[0] == topic { UNKNOWN } else { end }
     }
 
+    /// Whether an event whose emission is refused for good is left to an operator.
+    #[must_use]
+    pub fn waits_for_operator(&self) -> bool {
+        let class = self.policy.classes.get(&FailureClass::Output);
+        let named = class.and_then(|class| class.on_exhausted);
+        matches!(
+            named.unwrap_or(self.policy.on_exhausted),
+            OnExhausted::PauseKey | OnExhausted::PauseSubscription
+        )
+    }
+
     /// The internal topic its redriven dead letters come through.
     #[must_use]
     pub fn redrive_topic(&self) -> TopicId {

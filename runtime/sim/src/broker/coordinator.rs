@@ -123,6 +123,10 @@ impl Broker {
             return (reply, None, None);
         }
         let began = coordinator.add(Target::Log(to));
+        let is_oversized = |record: &Record| matches!(record, Record::Oversized(..));
+        if let Some(index) = records.iter().position(is_oversized) {
+            return (Reply::Refused(index), None, began);
+        }
         let log = self.logs.entry(to).or_default();
         (Reply::Written(log.append(now, producer, sequence, records)), None, began)
     }

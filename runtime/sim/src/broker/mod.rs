@@ -42,6 +42,8 @@ pub enum Record {
     Entry(Key, Option<Value>),
     /// What a success emits.
     Emission(SubscriptionId, EventId),
+    /// What a success emits, and is too large for its topic.
+    Oversized(SubscriptionId, EventId),
     /// What was given up on.
     Letter(DeadLetter),
 }
@@ -106,6 +108,8 @@ pub enum Reply {
     Fenced,
     /// No such generation of the group.
     Stale,
+    /// Nothing of a batch is written, because of this one, which never will be.
+    Refused(usize),
     /// There is no such transaction, or it did not end so.
     Invalid,
 }

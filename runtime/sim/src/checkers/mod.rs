@@ -19,6 +19,7 @@ mod loss;
 mod offsets;
 mod once;
 mod order;
+mod output;
 mod pace;
 mod parking;
 mod pause;
@@ -202,6 +203,7 @@ impl Panel {
             Box::<offsets::Offsets>::default(),
             Box::<once::Once>::default(),
             Box::<order::Order>::default(),
+            Box::<output::Output>::default(),
             Box::<pace::Pace>::default(),
             Box::<parking::Parking>::default(),
             Box::<pause::Pause>::default(),

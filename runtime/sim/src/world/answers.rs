@@ -38,6 +38,7 @@ impl World {
             | Reply::Done
             | Reply::Written(_)
             | Reply::Busy
+            | Reply::Refused(_)
             | Reply::Invalid => {}
         }
         if let Some(number) = response.began {
@@ -91,6 +92,10 @@ impl World {
                     work.lasts.insert(*to, last);
                 }
                 Ok(())
+            }
+            (Request::Write { to, .. }, Reply::Refused(index)) => {
+                let index = link.work.as_ref().map(|work| work.index_of(*to, index));
+                Err(Failed::Record(index.unwrap_or(0), "too large"))
             }
             (_, Reply::Done) => Ok(()),
             (_, Reply::Fenced) => Err(Failed::Fenced("fenced")),

@@ -13,6 +13,7 @@ use crate::broker::{Broker, Decided, Producer, Record, Request, Shelf, Target};
 use crate::changelog;
 use crate::checkers::{Fact, Failure};
 use crate::planted::Planted;
+use crate::plugin;
 use crate::world::World;
 use crate::world::durable::{Batch, Durable, Home, Item};
 use crate::world::happenings::Happening;
@@ -102,6 +103,8 @@ impl World {
         let Some(batch) = self.drivers[worker].committing.clone() else { return Ok(()) };
         let Some(cluster) = &mut self.cluster else { return Ok(()) };
         let mut work = cluster.links[worker].work(batch, &self.topics);
+        let script = &self.script;
+        work.enlarge(|of, event| plugin::is_deliverable(script, of, event));
         let is_local = work.records.is_empty() && work.groups.is_empty();
         if !is_local {
             cluster.links[worker].barrier.begun(homes_of(&work.batch));
@@ -208,7 +211,8 @@ impl World {
             Step::Reason => Some(Err(Failed::Reset("write", "over"))),
             Step::Trace => Some(Ok(())),
             Step::Abort => {
-                // What is on its way must have come first.
+                // What is on its way must have come first, whatever becomes of it.
+                link.refused = None;
                 if let Err(reset @ Failed::Reset(..)) = self.flush(worker)? {
                     return Some(Err(reset));
                 }
@@ -320,6 +324,9 @@ impl World {
                 Ok(())
             }
             Ended::Aborted(..) | Ended::Undeliverable(..) => {
+                if let Ended::Undeliverable(index, _) = ended {
+                    self.blame(worker, *index);
+                }
                 let Some(link) = self.link(worker) else { return Ok(()) };
                 let (work, producer) = (link.work.take(), link.producer());
                 if let Some(producer) = producer {
@@ -335,9 +342,23 @@ impl World {
         }
     }
 
+    /// The event of a record that was refused for good fails when it runs again.
+    fn blame(&mut self, worker: usize, index: usize) {
+        let planted = self.options.planted;
+        let index = if planted == Some(Planted::OthersBlamed) { 0 } else { index };
+        let Some(link) = self.link(worker) else { return };
+        let record = link.work.as_ref().and_then(|work| work.record(index));
+        if let Some(Record::Oversized(of, event) | Record::Emission(of, event)) = record
+            && planted != Some(Planted::BlameForgotten)
+        {
+            link.undeliverable.insert((*of, *event));
+            self.tally.net.refused += 1;
+        }
+    }
+
     fn settle_soon(&mut self, worker: usize) {
         let life = self.drivers[worker].life;
-        let span = if self.random.chance(50) { 120 } else { 2 };
+        let span = if self.random.chance(50) { 300 } else { 2 };
         let delay = Millis(self.random.below(span + 1));
         self.at_net(self.now.after(delay), Event::Settle { worker, life });
     }
@@ -350,6 +371,11 @@ impl World {
         let Some(work) = link.work.take() else { return Ok(()) };
         if !is_forgotten {
             link.follow(&work, now);
+        }
+        for item in &work.batch.items {
+            if let (Staged::Settled { .. }, Some(event)) = (&item.staged, item.event) {
+                link.undeliverable.remove(&(item.home.0, event));
+            }
         }
         self.drivers[worker].committing = None;
         self.take_over_waiting(worker);
@@ -397,7 +423,7 @@ impl World {
             }
             (_, Record::Emission(of, event)) => self.durable.emissions.push((of, event)),
             (_, Record::Letter(letter)) => self.durable.dead_letters.push(letter),
-            (Shelf::Output(_), Record::Entry(..)) => {}
+            (Shelf::Output(_), Record::Entry(..)) | (_, Record::Oversized(..)) => {}
         }
     }
 

@@ -291,10 +291,21 @@ impl World {
             // An event parked behind others is decoded again: it still does not hold.
             Outcome::Failed { class: FailureClass::Invalid, retry_after: None }
         } else {
-            plugin::outcome(self.script.seed, &call, self.now, self.healed)
+            let outcome = plugin::outcome(self.script.seed, &call, self.now, self.healed);
+            self.outgoing(worker, &call, outcome)
         };
         self.drivers[worker].end(attempt, &outcome);
         self.feed(worker, Input::Finished { attempt, outcome })
+    }
+
+    /// How an attempt ends whose emission was refused before.
+    fn outgoing(&mut self, worker: usize, call: &Call, outcome: Outcome) -> Outcome {
+        let of = (call.subscription, call.event);
+        let is_refused = self.link(worker).is_some_and(|link| link.undeliverable.contains(&of));
+        if is_refused && matches!(outcome, Outcome::Succeeded { .. }) {
+            return Outcome::Failed { class: FailureClass::Output, retry_after: None };
+        }
+        outcome
     }
 
     fn is_invalid(&self, call: &Call) -> bool {

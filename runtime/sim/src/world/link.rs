@@ -9,7 +9,7 @@ use gristmill_engine::{Instant, Millis, Offset, Staged, SubscriptionId, Terminal
 
 use crate::broker::{Id, Producer, Record, Request, Shelf};
 use crate::changelog::{self, Contents};
-use crate::topic::Topics;
+use crate::topic::{EventId, Topics};
 use crate::world::durable::{Batch, CursorId, Durable, Home};
 
 /// How old a transaction may become before the coordinator ends it.
@@ -48,6 +48,8 @@ pub(super) struct Link {
     pub(super) losses: Vec<(u32, Home, Term)>,
     pub(super) finished: BTreeMap<CursorId, Offset>,
     pub(super) restores: BTreeMap<Home, Restore>,
+    /// Events whose emissions no broker takes, as far as it found out.
+    pub(super) undeliverable: BTreeSet<(SubscriptionId, EventId)>,
     /// Keeps takeovers apart from the checkpoint that commits.
     pub(super) barrier: Barrier<Home>,
 }
@@ -102,6 +104,30 @@ pub(super) struct Work {
     pub(super) lasts: BTreeMap<Shelf, Offset>,
 }
 
+impl Work {
+    /// Which of the records is this one of a batch.
+    pub(super) fn index_of(&self, to: Shelf, index: usize) -> usize {
+        let before = self.records.iter().take_while(|(shelf, _)| *shelf != to);
+        before.map(|(_, records)| records.len()).sum::<usize>() + index
+    }
+
+    /// The record of this number.
+    pub(super) fn record(&self, index: usize) -> Option<&Record> {
+        self.records.iter().flat_map(|(_, records)| records).nth(index)
+    }
+
+    /// Has brokers refuse what is too large.
+    pub(super) fn enlarge(&mut self, is_deliverable: impl Fn(SubscriptionId, EventId) -> bool) {
+        for record in self.records.iter_mut().flat_map(|(_, records)| records) {
+            if let Record::Emission(of, event) = record
+                && !is_deliverable(*of, *event)
+            {
+                *record = Record::Oversized(*of, *event);
+            }
+        }
+    }
+}
+
 /// Offsets of one group.
 #[derive(Debug, Clone)]
 pub(super) struct GroupOffsets {
@@ -134,6 +160,7 @@ impl Link {
             losses: Vec::new(),
             finished: BTreeMap::new(),
             restores: BTreeMap::new(),
+            undeliverable: BTreeSet::new(),
             barrier: Barrier::default(),
         }
     }

@@ -86,6 +86,8 @@ pub struct NetTally {
     pub repeated: u64,
     /// Producers that were made anew for that.
     pub doubted: u64,
+    /// Records that were refused for good.
+    pub refused: u64,
     /// Requests of producers that had a successor.
     pub fenced: u64,
     /// Requests of members of a former generation.
@@ -103,6 +105,7 @@ impl AddAssign for NetTally {
         self.ambiguous_committed += other.ambiguous_committed;
         self.repeated += other.repeated;
         self.doubted += other.doubted;
+        self.refused += other.refused;
         self.fenced += other.fenced;
         self.stale += other.stale;
         self.restored += other.restored;
