@@ -25,7 +25,8 @@ ALL := --workspace --all-targets --locked
 SEEDS ?= 100000
 
 .PHONY: help setup build guests kafka registry collector peers test demo bench bench-kafka chaos \
-	sim fmt lint clean fmt-check tidy deny advisories plugins unit doctest e2e image image-build
+	sim mutants fmt lint clean fmt-check tidy deny advisories plugins unit doctest e2e \
+	image image-build
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +78,9 @@ chaos: $(CHAOS_NEEDS) ## Kill and disturb running hosts for minutes, and count e
 
 sim: ## Run the simulator over many histories: make sim SEEDS=1000000
 	@$(CARGO) run --release --locked -p gristmill-sim --bin sim -- --seeds $(SEEDS) $(ARGS)
+
+mutants: ## Plant every bug in turn and print which promise it breaks, and how soon that is seen
+	@$(CARGO) run --release --locked -p gristmill-sim --bin mutants -- $(ARGS)
 
 fmt: ## Format all Rust code
 	@tests/scripts/fmt.sh

@@ -49,7 +49,9 @@ pub mod effect;
 pub mod id;
 pub mod input;
 pub mod policy;
+pub mod takeover;
 pub mod time;
+pub mod transaction;
 
 pub use effect::{Circuit, Effect, Observation, Progress, Staged, Terminal};
 pub use engine::Engine;

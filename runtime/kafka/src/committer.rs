@@ -1,10 +1,12 @@
 //! Makes one worker's effects true on Kafka, one checkpoint at a time: its records, its changelog
 //! and its offsets, in one transaction where each is to count once. Waits on a thread of its own,
-//! so that the worker never does. It never decides what belongs into a checkpoint.
+//! so that the worker never does. It never decides what belongs into a checkpoint, and leaves to
+//! the engine's `transaction` by which steps it becomes true and what a failure means.
 
 mod acknowledged;
 mod attempt;
 mod courier;
+mod course;
 mod pace;
 
 use std::collections::BTreeMap;
@@ -16,14 +18,16 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytestring::ByteString;
-use gristmill_engine::Offset;
+use gristmill_engine::transaction::{self as protocol, Committing, Guarantee, Part};
+use gristmill_engine::{Millis, Offset};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::{Producer, ThreadedProducer};
 
 use self::acknowledged::Acknowledged;
-use self::attempt::{Failure, TooLarge};
+use self::attempt::{Failure, Refused};
 use self::courier::Courier;
+use self::course::Course;
 use self::pace::Pace;
 use crate::cluster::Cluster;
 use crate::error::{About, Cause, Error};
@@ -39,19 +43,6 @@ const INIT_MAX: Duration = Duration::from_secs(10);
 const INIT_PAUSE: Duration = Duration::from_millis(500);
 /// Time without a producer, while brokers answer, after which that is said, and said again.
 const INIT_TOLD: Duration = Duration::from_secs(30);
-/// Times a producer may be fenced within [`FENCED_WITHIN`] before its id counts as taken by
-/// another live host. One's own time-outs do not count; a twin fences every time.
-const FENCED_MAX: usize = 3;
-const FENCED_WITHIN: Duration = Duration::from_mins(1);
-
-/// How often the effects of an event may count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Guarantee {
-    /// Once: records, changelog and offsets of a checkpoint are one transaction.
-    ExactlyOnce,
-    /// Again after a crash: records are acknowledged first, then the changelog, then offsets.
-    AtLeastOnce,
-}
 
 /// Steps of a checkpoint, in order; for tests that end the process between two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +75,18 @@ pub struct Transaction {
     pub events: usize,
     /// Offsets to commit, by group.
     pub offsets: Vec<GroupOffsets>,
+}
+
+impl Transaction {
+    /// The records of a part, and the place of the first of them.
+    fn part(&self, part: Part) -> (usize, &[NewRecord]) {
+        let (events, changelog) = self.records.split_at(self.events.min(self.records.len()));
+        match part {
+            Part::All => (0, &self.records),
+            Part::Events => (0, events),
+            Part::Changelog => (events.len(), changelog),
+        }
+    }
 }
 
 /// Offsets of one group.
@@ -155,7 +158,11 @@ impl Committer {
             producer: None,
             courier: Courier::default(),
             pace: Pace::default(),
-            fenced: Vec::new(),
+            committing: Committing::new(
+                guarantee,
+                Millis(cluster.settings().transaction_timeout.0),
+            ),
+            began: Instant::now(),
             is_closed: Arc::clone(&is_closed),
             hook,
         };
@@ -199,8 +206,10 @@ struct Worker {
     producer: Option<Arc<ThreadedProducer<Acknowledged>>>,
     courier: Courier,
     pace: Pace,
-    /// When producers were fenced.
-    fenced: Vec<Instant>,
+    /// What is to be done, step by step.
+    committing: Committing<Error>,
+    /// When the thread began: its steps are timed from here.
+    began: Instant,
     is_closed: Arc<AtomicBool>,
     hook: Hook,
 }
@@ -208,7 +217,10 @@ struct Worker {
 impl Worker {
     fn run(mut self, jobs: &Receiver<Job>) {
         // What an earlier life left open keeps others from reading on: it ends at once.
-        if let Err(error) = self.ready() {
+        self.committing.prepare();
+        let nothing = Transaction::default();
+        self.drive(&mut Course::new(&nothing));
+        if let Some(protocol::Ended::Failed(error)) = self.committing.ended() {
             tracing::warn!(target: "gristmill::kafka", id = self.id, %error,
                 "initialise a producer");
         }
@@ -228,93 +240,118 @@ impl Worker {
 
     /// Commits one checkpoint, `idle` after the one before.
     fn commit(&mut self, transaction: &Transaction, idle: Duration) -> Ended {
-        let (hook, guarantee) = (Arc::clone(&self.hook), self.guarantee);
         self.leave_uncertain();
-        let producer = match self.ready() {
-            Ok(producer) => Arc::clone(producer),
-            Err(error) => return Ended::Failed(error),
-        };
-        let (mut since, mut admitted) = (Instant::now(), None);
-        let step = |step| {
-            let now = Instant::now();
-            let took = now.duration_since(since);
-            if step == Step::Admitted {
-                admitted = Some(took);
-            }
-            hook(step, took);
-            since = now;
-        };
-        let began = Instant::now();
-        let tried = match guarantee {
-            Guarantee::ExactlyOnce => {
-                attempt::transact((&producer, &mut self.courier), transaction, step)
-            }
-            Guarantee::AtLeastOnce => attempt::write(&producer, transaction, step),
-        };
-        // One that is made anew ends first.
-        drop(producer);
-        if let Some(admitted) = admitted {
+        self.committing.commit(transaction.offsets.len(), self.now());
+        let mut course = Course::new(transaction);
+        self.drive(&mut course);
+        if let Some((admitted, took)) = course.admitted() {
             self.pace.note(idle, admitted);
-            self.pace.ended(began.elapsed());
+            self.pace.ended(took);
         }
-        match tried {
-            Ok(offsets) => Ended::Committed(offsets),
-            Err(failure) => {
-                let failure = self.traced(failure, &transaction.records);
-                self.recover(failure, began.elapsed())
+        match self.committing.ended() {
+            Some(protocol::Ended::Committed) => {
+                (self.hook)(Step::Committed, course.step());
+                Ended::Committed(course.into_offsets())
             }
+            Some(protocol::Ended::Aborted(reason, error)) => Ended::Aborted(reason, error),
+            Some(protocol::Ended::Undeliverable(index, error)) => {
+                Ended::Undeliverable(index, error)
+            }
+            Some(protocol::Ended::Failed(error)) => Ended::Failed(error),
+            None => Ended::Failed(closed()),
         }
     }
 
-    /// The same failure, with the record that it is about where that can be found out.
-    fn traced(&self, mut failure: Failure, records: &[NewRecord]) -> Failure {
-        if let Failure::Denied(..) = failure {
-            failure = self.denied(records).unwrap_or(failure);
+    /// Takes every step there is to take.
+    fn drive(&mut self, course: &mut Course<'_>) {
+        while let Some(step) = self.committing.next() {
+            let reply = self.take(step, course);
+            if let Err(Failure::Record(index, Error::Unauthorised { .. })) = &reply
+                && let Some(record) = course.transaction.records.get(*index)
+            {
+                self.cluster.limits().deny(&record.topic);
+            }
+            course.note(step);
+            self.committing.replied(self.now(), reply);
         }
-        if let Failure::Record(index, Error::Unauthorised { .. }) = &failure
-            && let Some(record) = records.get(*index)
-        {
-            self.cluster.limits().deny(&record.topic);
-        }
-        failure
     }
 
-    /// Brings the producer back to where it can be used, or gives it up. What failed has taken
-    /// `time`.
-    fn recover(&mut self, failure: Failure, time: Duration) -> Ended {
-        match failure {
-            Failure::Abort(reason, error) | Failure::Denied(reason, error) => {
-                self.abort();
-                self.settled(Ended::Aborted(reason, error))
-            }
-            Failure::Record(index, error) => self.give_up(index, error),
-            Failure::TooLarge(TooLarge { index, topic, together, error }) => {
-                if self.is_of_batch(&topic, together) {
-                    return self.renew("batch", error);
+    /// Takes one step.
+    fn take(&mut self, step: protocol::Step, course: &mut Course<'_>) -> Result<(), Failure> {
+        if step == protocol::Step::Initialise {
+            // The one there was ends first.
+            self.producer = None;
+            return self.ready().map_err(|error| Failure::Reset("initialise", error));
+        }
+        let Some(producer) = self.producer.as_ref().map(Arc::clone) else {
+            return Err(Failure::Reset("initialise", closed()));
+        };
+        let (transaction, hook) = (course.transaction, Arc::clone(&self.hook));
+        match step {
+            protocol::Step::Initialise => {}
+            protocol::Step::Begin => attempt::begin(&producer)?,
+            protocol::Step::Offsets(group) => {
+                let Some(of) = transaction.offsets.get(group) else { return Ok(()) };
+                match self.guarantee {
+                    Guarantee::ExactlyOnce => {
+                        attempt::send_offsets((&producer, &mut self.courier), of)?;
+                        if group == 0 {
+                            hook(Step::Admitted, course.admit());
+                        }
+                    }
+                    Guarantee::AtLeastOnce => attempt::commit_offsets(of)?,
                 }
-                self.give_up(index, error)
             }
-            Failure::Reset(reason, error) => self.renew(reason, error),
-            Failure::Over(error) => self.renew("write", error),
-            Failure::Fenced(error) => {
-                if self.is_taken(time) {
-                    return Ended::Failed(error);
+            protocol::Step::HandOver(part) => {
+                let (from, records) = transaction.part(part);
+                attempt::hand_over(&producer, records, from)?;
+                if part != Part::Changelog {
+                    hook(Step::Begun, course.step());
                 }
-                self.renew("fenced", error)
             }
+            protocol::Step::Await(part) => {
+                if part == Part::All {
+                    hook(Step::OffsetsSent, course.step());
+                }
+                let written = self.delivered(&producer, course, part);
+                course.keep(written?);
+                if part == Part::All {
+                    attempt::settle(&producer);
+                }
+                if part != Part::Events {
+                    hook(Step::Written, course.step());
+                }
+            }
+            protocol::Step::Blame => drop(self.delivered(&producer, course, Part::All)?),
+            protocol::Step::Commit => attempt::commit(&producer, "commit")?,
+            protocol::Step::Reason => attempt::commit(&producer, "write")?,
+            protocol::Step::Trace => return self.denied(&transaction.records).map_or(Ok(()), Err),
+            protocol::Step::Abort => self.abort(&producer)?,
         }
+        Ok(())
     }
 
-    /// Whether another live host seems to have this one's id, which was just fenced in a
-    /// transaction of this age. One that outlived its time-out was fenced by the coordinator,
-    /// which happens as often as brokers are away for so long.
-    fn is_taken(&mut self, age: Duration) -> bool {
-        if age >= Duration::from_millis(self.cluster.settings().transaction_timeout.0) {
-            return false;
-        }
-        self.fenced.retain(|at| at.elapsed() < FENCED_WITHIN);
-        self.fenced.push(Instant::now());
-        self.fenced.len() >= FENCED_MAX
+    /// Waits until the records of a part are acknowledged. Their offsets.
+    fn delivered(
+        &mut self,
+        producer: &ThreadedProducer<Acknowledged>,
+        course: &Course<'_>,
+        part: Part,
+    ) -> Result<Vec<Offset>, Failure> {
+        let (from, records) = course.transaction.part(part);
+        producer.context().delivered(records, from).map_err(|refused| match refused {
+            Refused::Failure(failure) => failure,
+            Refused::TooLarge(it) if self.is_of_batch(&it.topic, it.together) => {
+                Failure::Batch(it.error)
+            }
+            Refused::TooLarge(it) => Failure::Record(it.index, it.error),
+        })
+    }
+
+    /// Milliseconds since the thread began, as the protocol counts.
+    fn now(&self) -> gristmill_engine::Instant {
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        gristmill_engine::Instant(millis)
     }
 
     /// A broker refuses a batch of records as a whole, and says it of each of them. Whether it
@@ -354,57 +391,28 @@ impl Worker {
         Some(Failure::Record(index, error))
     }
 
-    /// One record will never be taken. The producer goes too: after a refusal the library's
-    /// numbers of records are not the broker's any more, and the next transaction would fail.
-    fn give_up(&mut self, index: usize, error: Error) -> Ended {
-        self.abort();
-        self.producer = None;
-        self.settled(Ended::Undeliverable(index, error))
-    }
-
-    /// Makes the producer anew, which settles whatever the old one left open: until then nobody
-    /// can read what is committed.
-    fn renew(&mut self, reason: &'static str, error: Error) -> Ended {
-        self.producer = None;
-        self.settled(Ended::Aborted(reason, error))
-    }
-
-    /// How it ended, once there is a producer again.
-    fn settled(&mut self, ended: Ended) -> Ended {
-        match self.ready() {
-            Ok(_) => ended,
-            Err(error) => Ended::Failed(error),
-        }
-    }
-
-    /// Gives a producer up that may have sent the end of a transaction twice: the second could end
-    /// the next one in its middle, and half of that would be true. Its successor fences it.
+    /// Has a producer given up that may have sent the end of a transaction twice.
     fn leave_uncertain(&mut self) {
         let producer = self.producer.as_ref();
-        if self.guarantee == Guarantee::ExactlyOnce
-            && producer.is_some_and(|producer| producer.context().is_uncertain())
+        if producer.is_some_and(|producer| producer.context().is_uncertain())
+            && self.committing.doubt()
         {
             tracing::info!(target: "gristmill::kafka", id = self.id,
                 "a connection failed: the producer is made anew before its next transaction");
-            self.producer = None;
         }
     }
 
-    /// Aborts the open transaction; a producer that cannot is given up, and its successor does.
-    fn abort(&mut self) {
-        let Some(producer) = &self.producer else { return };
-        if self.guarantee == Guarantee::AtLeastOnce {
-            return;
-        }
-        if let Err(error) = producer.abort_transaction(END_MAX) {
+    /// Aborts the open transaction.
+    fn abort(&self, producer: &ThreadedProducer<Acknowledged>) -> Result<(), Failure> {
+        producer.abort_transaction(END_MAX).map_err(|error| {
             tracing::debug!(target: "gristmill::kafka", id = self.id, %error,
                 "a transaction cannot be aborted: its producer is made anew");
-            self.producer = None;
-        }
+            Failure::Reset("abort", other("abort a transaction", error.to_string()))
+        })
     }
 
-    /// The producer, initialised. Tries until there is a broker.
-    fn ready(&mut self) -> Result<&Arc<ThreadedProducer<Acknowledged>>, Error> {
+    /// Makes the producer, initialised. Tries until there is a broker.
+    fn ready(&mut self) -> Result<(), Error> {
         let mut since = Instant::now();
         while self.producer.is_none() {
             match self.initialise() {
@@ -424,7 +432,7 @@ impl Worker {
                 Err(error) => return Err(error),
             }
         }
-        self.producer.as_ref().ok_or_else(closed)
+        Ok(())
     }
 
     fn initialise(&self) -> Result<ThreadedProducer<Acknowledged>, Error> {

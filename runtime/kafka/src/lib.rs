@@ -20,7 +20,7 @@ pub use cluster::{
     Cluster, CommittedOffset, GroupDescription, MemberDescription, NewTopic, Node, Probe, Sought,
     TIMEOUT_DEFAULT, TopicDescription,
 };
-pub use committer::{Committer, Done, Ended, GroupOffsets, Guarantee, Hook, Step, Transaction};
+pub use committer::{Committer, Done, Ended, GroupOffsets, Hook, Step, Transaction};
 pub use context::{Statistics, Trouble};
 pub use error::{Cause, Class, Error};
 pub use group::{Group, Listener, Membered, Read, Reading, Term};

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gristmill_config::{HostConfig, Kafka as KafkaConfig, Problem};
-use gristmill_kafka::{Cluster, Committer, Guarantee, Hook, Settings, Statistics};
+use gristmill_engine::transaction::Guarantee;
+use gristmill_kafka::{Cluster, Committer, Hook, Settings, Statistics};
 use gristmill_store::{Batch, Change, Store};
 use tokio::sync::watch;
 

@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use crate::checkers::{DETERMINISM, Failure};
 use crate::script::Script;
+use crate::shrink::{self, Shrunk};
 use crate::world::{Options, Tally, World, brief};
 
 /// Lines of the journal that a failure shows when nobody asks for more.
@@ -31,7 +32,7 @@ impl fmt::Display for Broken {
         write!(
             f,
             "SEED={seed} broke \"{}\": {}\nthe last inputs (<-) and effects (->):\n{tail}\
-             to replay: cargo run -p gristmill-sim -- --seed {seed} --seeds 1",
+             to replay: cargo run -p gristmill-sim -- --seed {seed} --seeds 1 --shrink",
             failure.checker, what
         )
     }
@@ -76,6 +77,21 @@ pub fn run_twice(seed: u64, options: Options) -> Result<Tally, Box<Broken>> {
 /// The first broken promise.
 pub fn probe(seed: u64, options: Options) -> Result<Tally, Failure> {
     World::new(Script::new(seed), options).run()
+}
+
+/// Makes the history of `seed` as small as it stays broken, and tells of that. None where it keeps
+/// its promises.
+#[must_use]
+pub fn shrink(seed: u64, options: Options) -> Option<(Shrunk, Vec<String>)> {
+    let script = Script::new(seed);
+    let failure = World::new(script.clone(), options).run().err()?;
+    let shrunk = shrink::shrink(script, options, failure);
+    let options = Options { journal: options.journal.max(JOURNAL), ..options };
+    let mut world = World::new(shrunk.script.clone(), options);
+    // It is broken as it was the last time it was tried.
+    drop(world.run());
+    let journal = world.journal().map(str::to_owned).collect();
+    Some((shrunk, journal))
 }
 
 /// Runs a broken history again to tell how it came to that.

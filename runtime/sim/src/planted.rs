@@ -1,6 +1,8 @@
 //! Owns the bugs planted to prove the checkers: each breaks one promise on purpose, in the
 //! engine's answers or in the driver. It never runs in a history that does not ask for one.
 
+mod list;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +12,8 @@ use gristmill_engine::{
 };
 
 use crate::world::durable::Durable;
+
+pub use list::{BUGS, Bug};
 
 /// A bug to plant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +36,8 @@ pub enum Planted {
     LaneSplit,
     /// Parked events are restored in reverse.
     ParkedReversed,
+    /// Parked lanes are not restored, and later events do not wait for them.
+    ParkedOvertaken,
     /// One attempt more than the policy allows.
     AttemptTooMany,
     /// Every attempt is told it is the first.
@@ -90,6 +96,48 @@ pub enum Planted {
     EndSwallowed,
     /// The engine's seed comes from outside the history.
     Unseeded,
+    /// All hosts of a cluster have one transactional id.
+    SharedId,
+    /// What the next checkpoint has is handed over with this one.
+    BufferedEarly,
+    /// A producer whose transaction is uncertain goes on.
+    UncertainKept,
+    /// A transaction ends before its writes are acknowledged.
+    WritesUnawaited,
+    /// A transaction counts as committed as soon as that is asked for.
+    CommitAssumed,
+    /// A transaction has no offsets.
+    OffsetsMissing,
+    /// Offsets are sent one too far.
+    OffsetsAhead,
+    /// Whether a partition is still held is not asked before its offsets are sent.
+    HeldUnasked,
+    /// Offsets are sent as nobody's member.
+    FenceSkipped,
+    /// A producer one of whose connections failed begins another transaction.
+    FailedReused,
+    /// A commit that nobody answered counts as done.
+    AmbiguityIgnored,
+    /// A takeover takes offsets that are not decided.
+    OffsetsUnstable,
+    /// A takeover does not wait for transactions that are open.
+    RestoreUnsettled,
+    /// The first record of a checkpoint is blamed for one that was refused.
+    OthersBlamed,
+    /// Whose record was refused for good is forgotten.
+    BlameForgotten,
+    /// A takeover does not wait for the end of its own host's checkpoint.
+    TakeoverEarly,
+    /// A cache is trusted however old it is.
+    CacheTrusted,
+    /// A restore leaves out one record after what the cache has.
+    StandingAhead,
+    /// A restore reads what does not count.
+    UncommittedRead,
+    /// A restore leaves out deletions.
+    DeletionsUnread,
+    /// The cache does not follow what became true.
+    CacheForgotten,
 }
 
 /// The engine of a worker, or one with a bug.
@@ -315,6 +363,9 @@ fn tamper_assignment(planted: Planted, assignment: &mut gristmill_engine::Assign
         for timer in &mut assignment.timers {
             timer.due = early(timer.due);
         }
+    }
+    if planted == Planted::ParkedOvertaken {
+        assignment.parked.clear();
     }
     if planted == Planted::ParkedReversed {
         for lane in &mut assignment.parked {

@@ -6,10 +6,16 @@ use gristmill_engine::{
 };
 
 use crate::random::{Random, mix};
+use crate::script::Script;
 use crate::topic::EventId;
 
 /// Timer names a key can have.
 const NAMES: u64 = 4;
+
+/// Of a hundred fates, those whose emissions do not hold.
+const OUTPUT: std::ops::Range<u64> = 92..94;
+/// Of so many records, one has something emitted that no broker takes.
+const UNDELIVERABLE: u64 = 50;
 
 /// What an attempt is made of.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +60,7 @@ pub fn outcome(seed: u64, call: &Call, now: Instant, healed: bool) -> Outcome {
         84..86 => Some(FailureClass::Timeout),
         86..88 => Some(FailureClass::Memory),
         88..92 => Some(FailureClass::Retryable),
-        92..94 => Some(FailureClass::Output),
+        _ if OUTPUT.contains(&kind) => Some(FailureClass::Output),
         _ => (now.0 < call.timestamp.0 + fate % 900).then_some(FailureClass::Infrastructure),
     };
     match class.filter(|_| !healed) {
@@ -66,6 +72,27 @@ pub fn outcome(seed: u64, call: &Call, now: Instant, healed: bool) -> Outcome {
             failed(class, advice.then(|| Millis(random.below(700))))
         }
     }
+}
+
+/// Whether the handler itself may say that an emission of this record does not hold.
+#[must_use]
+pub fn breaks_output(seed: u64, subscription: SubscriptionId, event: EventId) -> bool {
+    let (key, number, timestamp, stateful) = (None, 1, Instant::default(), false);
+    let call = Call { subscription, event, key, number, timestamp, stateful };
+    OUTPUT.contains(&Random::new(fate(seed, &call)).below(100))
+}
+
+/// Whether a broker takes what a record has the handler emit: of some it is too large. A
+/// subscription whose failures wait for an operator has none of these: nobody could help it.
+#[must_use]
+pub fn is_deliverable(script: &Script, subscription: SubscriptionId, event: EventId) -> bool {
+    let EventId::Record { .. } = event else { return true };
+    if script.subscription(subscription).waits_for_operator() {
+        return true;
+    }
+    let (key, number, timestamp, stateful) = (None, 1, Instant::default(), false);
+    let call = Call { subscription, event, key, number, timestamp, stateful };
+    !mix(&[fate(script.seed, &call), 2]).is_multiple_of(UNDELIVERABLE)
 }
 
 fn failed(class: FailureClass, retry_after: Option<Millis>) -> Outcome {

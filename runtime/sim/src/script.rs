@@ -47,6 +47,17 @@ impl Subscription {
         if self.ends_late && self.topics[0] == topic { UNKNOWN } else { end }
     }
 
+    /// Whether an event whose emission is refused for good is left to an operator.
+    #[must_use]
+    pub fn waits_for_operator(&self) -> bool {
+        let class = self.policy.classes.get(&FailureClass::Output);
+        let named = class.and_then(|class| class.on_exhausted);
+        matches!(
+            named.unwrap_or(self.policy.on_exhausted),
+            OnExhausted::PauseKey | OnExhausted::PauseSubscription
+        )
+    }
+
     /// The internal topic its redriven dead letters come through.
     #[must_use]
     pub fn redrive_topic(&self) -> TopicId {
@@ -92,6 +103,10 @@ pub enum Fault {
     Redrive,
     /// Retention removes the oldest records.
     Trim,
+    /// A host of a cluster stands still for a while.
+    Freeze,
+    /// What a host of a cluster reads a partition from fails.
+    ReadAnew,
 }
 
 const FAULTS: [Fault; 11] = [
@@ -107,6 +122,19 @@ const FAULTS: [Fault; 11] = [
     Fault::Redrive,
     Fault::Trim,
 ];
+
+/// What befalls a cluster above all.
+const CLUSTER_FAULTS: [Fault; 6] =
+    [Fault::Crash, Fault::Lose, Fault::Freeze, Fault::Freeze, Fault::Reset, Fault::ReadAnew];
+
+/// How bad the network of a cluster is, in thousandths.
+#[derive(Debug, Clone, Copy)]
+pub struct Network {
+    /// What is sent never arrives.
+    pub lost: u64,
+    /// It takes its time.
+    pub late: u64,
+}
 
 /// How hostile the world is, in thousandths.
 #[derive(Debug, Clone, Copy)]
@@ -144,6 +172,10 @@ pub struct Script {
     pub heal_at: Instant,
     /// Whether the group's offset is kept apart from progress, as on Kafka.
     pub group_offsets: bool,
+    /// Whether several hosts share a cluster, instead of workers a process.
+    pub cluster: bool,
+    /// How bad the cluster's network is before `heal_at`.
+    pub network: Network,
 }
 
 impl Script {
@@ -157,7 +189,7 @@ impl Script {
             .map(|id| subscription(&mut random, SubscriptionId(id), &sources))
             .collect();
         let heal_at = Instant(DAWN.0 + random.between(500, 3_000));
-        Self {
+        let script = Self {
             seed,
             workers: 1 + random.index(2),
             partitions,
@@ -168,7 +200,26 @@ impl Script {
             rates: rates(&mut random),
             heal_at,
             group_offsets: random.chance(500),
+            cluster: false,
+            network: Network { lost: 0, late: 0 },
+        };
+        if random.chance(500) { script.in_cluster(&mut random) } else { script }
+    }
+
+    /// The same with hosts that share a cluster.
+    fn in_cluster(mut self, random: &mut Random) -> Self {
+        self.cluster = true;
+        self.group_offsets = true;
+        self.workers = 2 + random.index(2);
+        self.rates.crash_per_step = self.rates.crash_per_step.min(5);
+        self.network =
+            Network { lost: random.pick(&[0, 2, 10, 30]), late: random.pick(&[0, 10, 30, 100]) };
+        let span = self.heal_at.since(DAWN).0;
+        for _ in 0..random.below(10) {
+            let at = DAWN.after(Millis(random.below(span)));
+            self.faults.push((at, random.pick(&CLUSTER_FAULTS)));
         }
+        self
     }
 
     /// The subscription of this number.

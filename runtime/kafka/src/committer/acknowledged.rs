@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 
-use super::attempt::{Failure, TooLarge, is_too_large, told, undelivered};
+use super::attempt::{Failure, Refused, TooLarge, is_too_large, told, undelivered};
 use crate::context;
 use crate::error::{Cause, Error};
 use crate::record::NewRecord;
@@ -75,7 +75,7 @@ impl Acknowledged {
         &self,
         records: &[NewRecord],
         from: usize,
-    ) -> Result<Vec<Offset>, Failure> {
+    ) -> Result<Vec<Offset>, Refused> {
         let waited = self.complete.wait_timeout_while(self.lock(), FLUSH_MAX, |it| it.waiting > 0);
         let (mut delivered, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if let Some((index, error)) = delivered.failed.take() {
@@ -83,14 +83,14 @@ impl Acknowledged {
             let (index, together) = (from.saturating_add(index), delivered.too_large);
             if is_too_large(&error) {
                 let (topic, error) = (topic.to_owned(), told(topic, &error));
-                return Err(Failure::TooLarge(TooLarge { index, topic, together, error }));
+                return Err(Refused::TooLarge(TooLarge { index, topic, together, error }));
             }
-            return Err(undelivered(index, topic, &error));
+            return Err(Refused::Failure(undelivered(index, topic, &error)));
         }
         if delivered.waiting > 0 {
             let source = Cause::new(format!("not acknowledged in {FLUSH_MAX:?}"));
             let error = Error::Unavailable { doing: "write records".to_owned(), source };
-            return Err(Failure::Reset("flush", error));
+            return Err(Refused::Failure(Failure::Reset("flush", error)));
         }
         Ok(delivered.offsets.clone())
     }

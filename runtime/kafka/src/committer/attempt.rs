@@ -1,5 +1,5 @@
-//! Tries to make one checkpoint true, and says what a failure means for it and for its producer.
-//! It repeats nothing and makes no producer.
+//! Takes single steps of a checkpoint, and says of which kind a failure is. What that means for the
+//! checkpoint is not decided here; it repeats nothing and makes no producer.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "new codes of the protocol mean uncertainty")]
 
@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gristmill_engine::Offset;
+use gristmill_engine::transaction;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{Producer, ThreadedProducer};
 
 use super::acknowledged::Acknowledged;
 use super::courier::Courier;
-use super::{END_MAX, GroupOffsets, Step, Transaction, other};
+use super::{END_MAX, GroupOffsets, other};
 use crate::cluster::look_at;
 use crate::error::{About, Error};
-use crate::ffi::membership::Refused;
+use crate::ffi::membership;
 use crate::group;
 use crate::record::NewRecord;
 
@@ -27,22 +27,14 @@ const ROOM_PAUSE: Duration = Duration::from_millis(2);
 const SETTLE_MAX: Duration = Duration::from_millis(100);
 const SETTLE_PAUSE: Duration = Duration::from_micros(50);
 
-/// Why a checkpoint did not become true.
-pub(super) enum Failure {
-    /// It can be aborted, and the producer goes on.
-    Abort(&'static str, Error),
-    /// A record that will never be taken.
-    Record(usize, Error),
+/// Why a step failed.
+pub(super) type Failure = transaction::Failure<Error>;
+
+/// Why records were not written.
+pub(super) enum Refused {
     /// A record, or the batch it was in.
     TooLarge(TooLarge),
-    /// The producer is uncertain: it must not be used again.
-    Reset(&'static str, Error),
-    /// The transaction failed before the record was sent: who asks for its end is told why.
-    Over(Error),
-    /// A topic of the transaction may not be written, and nobody said which. It can be aborted.
-    Denied(&'static str, Error),
-    /// Another producer has taken the id over.
-    Fenced(Error),
+    Failure(Failure),
 }
 
 /// A topic did not take records because of their size.
@@ -55,115 +47,48 @@ pub(super) struct TooLarge {
     pub(super) error: Error,
 }
 
-/// Tries it as one transaction. Offsets of its records.
-pub(super) fn transact(
-    (producer, courier): (&Arc<ThreadedProducer<Acknowledged>>, &mut Courier),
-    transaction: &Transaction,
-    mut step: impl FnMut(Step),
-) -> Result<Vec<Offset>, Failure> {
-    producer.begin_transaction().map_err(|error| ended("begin", &error))?;
-    // The coordinator may still be ending the transaction before. Asked to take offsets, it is
-    // asked again after `retry.backoff.ms`; asked to take partitions, only after 20 ms.
-    let mut offsets = transaction.offsets.iter();
-    if let Some(first) = offsets.next() {
-        send_offsets((producer, courier), first)?;
-        step(Step::Admitted);
-    }
-    let waiting = hand_over(producer, &transaction.records, 0)?;
-    step(Step::Begun);
-    // The others go while records are on their way: they take as long, and go to other brokers.
-    if let Err(failure) = offsets.try_for_each(|of| send_offsets((producer, courier), of)) {
-        return Err(waiting.blamed(failure));
-    }
-    step(Step::OffsetsSent);
-    let offsets = waiting.end().map_err(|failure| reason(producer, failure))?;
-    settle(producer);
-    step(Step::Written);
-    producer.commit_transaction(END_MAX).map_err(|error| ended("commit", &error))?;
-    step(Step::Committed);
-    Ok(offsets)
+pub(super) fn begin(producer: &ThreadedProducer<Acknowledged>) -> Result<(), Failure> {
+    producer.begin_transaction().map_err(|error| ended("begin", &error))
 }
 
 /// Waits until the library has put away the last acknowledgement, which it just told of: a commit
 /// that finds one left waits 100 ms for it (measured; source: rdkafka's `BaseProducer::flush`).
-fn settle(producer: &ThreadedProducer<Acknowledged>) {
+pub(super) fn settle(producer: &ThreadedProducer<Acknowledged>) {
     let began = Instant::now();
     while producer.in_flight_count() > 0 && began.elapsed() < SETTLE_MAX {
         thread::sleep(SETTLE_PAUSE);
     }
 }
 
-/// Tries it without a transaction: events first, then what the changelog says of them, and the
-/// offsets last, so that whatever ends it is done again. Offsets of its records.
-pub(super) fn write(
+/// Asks for the end of a transaction; `step` is what that is asked for.
+pub(super) fn commit(
     producer: &ThreadedProducer<Acknowledged>,
-    transaction: &Transaction,
-    mut step: impl FnMut(Step),
-) -> Result<Vec<Offset>, Failure> {
-    let records = &transaction.records;
-    let (events, changelog) = records.split_at(transaction.events.min(records.len()));
-    let waiting = hand_over(producer, events, 0)?;
-    step(Step::Begun);
-    let mut offsets = waiting.end()?;
-    offsets.extend(hand_over(producer, changelog, events.len())?.end()?);
-    step(Step::Written);
-    for of in &transaction.offsets {
-        held(of)?;
-        let GroupOffsets { group, offsets, .. } = of;
-        group.commit_and_wait(offsets).map_err(|error| Failure::Abort("offsets", error))?;
-    }
-    step(Step::Committed);
-    Ok(offsets)
+    step: &'static str,
+) -> Result<(), Failure> {
+    producer.commit_transaction(END_MAX).map_err(|error| ended(step, &error))
 }
 
-/// Why the transaction is over, where a record only says that it is.
-fn reason(producer: &ThreadedProducer<Acknowledged>, failure: Failure) -> Failure {
-    let Failure::Over(_) = failure else { return failure };
-    match producer.commit_transaction(END_MAX) {
-        Ok(()) => failure,
-        Err(error) => ended("write", &error),
+/// Commits the offsets of a group without a transaction.
+pub(super) fn commit_offsets(of: &GroupOffsets) -> Result<(), Failure> {
+    if !holds(of) {
+        return Err(outside(of));
     }
-}
-
-/// Records that were handed over and are not acknowledged yet.
-struct Waiting<'a> {
-    context: &'a Acknowledged,
-    records: &'a [NewRecord],
-    /// Place of the first of them within the checkpoint.
-    from: usize,
-}
-
-impl Waiting<'_> {
-    fn end(self) -> Result<Vec<Offset>, Failure> {
-        self.context.delivered(self.records, self.from)
-    }
-
-    /// Why offsets were not taken: `failure`, unless it is that a record was refused for good,
-    /// which fails all that follows in its transaction.
-    fn blamed(self, failure: Failure) -> Failure {
-        if !matches!(failure, Failure::Abort("offsets", _) | Failure::Denied(..)) {
-            return failure;
-        }
-        match self.end() {
-            Err(refused @ (Failure::Record(..) | Failure::TooLarge(_))) => refused,
-            Ok(_) | Err(_) => failure,
-        }
-    }
+    let GroupOffsets { group, offsets, .. } = of;
+    group.commit_and_wait(offsets).map_err(|error| Failure::Abort("offsets", error))
 }
 
 /// Hands over records, of which the first has place `from` within the checkpoint.
-fn hand_over<'a>(
-    producer: &'a ThreadedProducer<Acknowledged>,
-    records: &'a [NewRecord],
+pub(super) fn hand_over(
+    producer: &ThreadedProducer<Acknowledged>,
+    records: &[NewRecord],
     from: usize,
-) -> Result<Waiting<'a>, Failure> {
-    let context = &**producer.context();
-    let first = context.expect(records.len());
+) -> Result<(), Failure> {
+    let first = producer.context().expect(records.len());
     for (index, record) in records.iter().enumerate() {
         send(producer, first.wrapping_add(index), record)
             .map_err(|error| undelivered(from.saturating_add(index), &record.topic, &error))?;
     }
-    Ok(Waiting { context, records, from })
+    Ok(())
 }
 
 fn send(
@@ -192,22 +117,21 @@ fn send(
     }
 }
 
-fn send_offsets(
+pub(super) fn send_offsets(
     (producer, courier): (&Arc<ThreadedProducer<Acknowledged>>, &mut Courier),
     of: &GroupOffsets,
 ) -> Result<(), Failure> {
     let list = group::list_of(&of.offsets).map_err(|error| Failure::Abort("offsets", error))?;
-    // The membership first: numbers that are lost after it are fenced by it.
-    let membership = of.group.membership().ok_or_else(|| outside(of))?;
-    held(of)?;
+    let membership = transaction::as_member(|| of.group.membership(), || holds(of));
+    let membership = membership.ok_or_else(|| outside(of))?;
     let sent = courier.send(producer, membership, list);
     let sent = sent.map_err(|error| Failure::Reset("offsets", error))?;
     sent.map_err(|refused| refuse(of.group.name(), &refused))
 }
 
 /// Whether this host still holds what the work was begun with.
-fn held(of: &GroupOffsets) -> Result<(), Failure> {
-    of.group.holds(of.held.iter().copied()).then_some(()).ok_or_else(|| outside(of))
+fn holds(of: &GroupOffsets) -> bool {
+    of.group.holds(of.held.iter().copied())
 }
 
 fn outside(of: &GroupOffsets) -> Failure {
@@ -215,7 +139,7 @@ fn outside(of: &GroupOffsets) -> Failure {
     Failure::Abort("rebalance", other(doing, "this host does not hold the partitions now"))
 }
 
-fn refuse(group: &str, refused: &Refused) -> Failure {
+fn refuse(group: &str, refused: &membership::Refused) -> Failure {
     let doing = "commit offsets in a transaction";
     let error = Error::of_code(doing, refused.code, About::Group(group));
     let error = error.with_cause(refused.reason.as_str());

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use gristmill_engine::transaction::Guarantee;
 use gristmill_engine::{Bytes as Size, Offset};
-use gristmill_kafka::{Committer, Ended, Error as KafkaError, Guarantee, ReadLimit, Transaction};
+use gristmill_kafka::{Committer, Ended, Error as KafkaError, ReadLimit, Transaction};
 use gristmill_store::{Append, Batch, Change, Failed};
 use tokio::sync::oneshot;
 

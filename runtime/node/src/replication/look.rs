@@ -5,8 +5,9 @@ use std::time::{Duration, Instant as Moment};
 
 use bytestring::ByteString;
 use gristmill_config::{CopyFrom, ReplicationConfig, TopicSelector};
+use gristmill_engine::transaction::Guarantee;
 use gristmill_engine::{Instant, Millis};
-use gristmill_kafka::{Committer, Error as KafkaError, Group, Guarantee, NewTopic};
+use gristmill_kafka::{Committer, Error as KafkaError, Group, NewTopic};
 use gristmill_store::{Bounds, Topic};
 
 use super::error::Error;

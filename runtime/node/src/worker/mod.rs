@@ -271,6 +271,7 @@ impl Worker {
                 if let Some(kafka) = &mut self.kafka {
                     kafka.committed();
                 }
+                self.take_over_waiting();
                 self.count_committed(checkpoint);
                 self.tell_meters();
                 self.feed(Input::Committed { checkpoint })

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use gristmill_engine::takeover::Barrier;
 use gristmill_engine::{
     CheckpointId, EventRef, Generation, Input, Offset, PartitionId, Position, SubscriptionId,
 };
@@ -70,6 +71,8 @@ pub(super) struct Ownership {
     revoking: BTreeSet<Place>,
     /// Which events the appends of the committing checkpoint are of.
     pub(super) causes: Vec<Cause>,
+    /// Keeps takeovers apart from the committing checkpoint.
+    pub(super) barrier: Barrier<Place>,
     /// Events whose effects Kafka will never take, and why: they fail when they run again.
     undeliverable: Map<(Place, EventRef), Undeliverable>,
 }
@@ -112,6 +115,7 @@ impl Ownership {
             tickets: 0,
             revoking: BTreeSet::new(),
             causes: Vec::new(),
+            barrier: Barrier::default(),
             undeliverable: Map::default(),
         }
     }
@@ -139,6 +143,7 @@ impl Ownership {
 
     /// Calls a takeover off, if there is one.
     fn call_off(&mut self, place: Place) {
+        self.barrier.call_off(place);
         if let Some(ticket) = self.takeovers.remove(&place) {
             ticket.is_cancelled.store(true, Ordering::Relaxed);
         }
@@ -242,6 +247,9 @@ impl Worker {
         }
         let Some(kafka) = &mut self.kafka else { return };
         kafka.call_off(place);
+        if !kafka.barrier.admits(place) {
+            return;
+        }
         let Some(group) = kafka.group(binding.subscription).map(Arc::clone) else { return };
         kafka.tickets = kafka.tickets.saturating_add(1);
         let (number, is_cancelled) = (kafka.tickets, Arc::new(AtomicBool::new(false)));
@@ -267,6 +275,16 @@ impl Worker {
             // The worker has ended when nobody takes it.
             drop(answer.send(Command::Told(Told::Ready(place, number, ready))));
         });
+    }
+
+    /// The committing checkpoint has ended: what waited for that is taken over.
+    pub(super) fn take_over_waiting(&mut self) {
+        let waiting = self.kafka.as_mut().map(|kafka| kafka.barrier.ended()).unwrap_or_default();
+        for (subscription, partition) in waiting {
+            if let Some(binding) = self.current.get(&subscription).map(Arc::clone) {
+                self.take_over(&binding, partition);
+            }
+        }
     }
 
     fn ready(
@@ -412,6 +430,7 @@ impl Worker {
         if let Some(kafka) = &mut self.kafka {
             kafka.causes.clear();
         }
+        self.take_over_waiting();
         self.feed(Input::Aborted { checkpoint })
     }
 

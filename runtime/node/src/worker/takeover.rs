@@ -1,5 +1,6 @@
 //! Brings a partition's state up to date before it is read: what its changelog has that the store
-//! has not, and where the group stands. It waits, on a thread that may, and decides nothing.
+//! has not, and where the group stands. It asks and waits, on a thread that may; what is asked when
+//! and what is waited for is decided by the engine's `takeover`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,13 +8,15 @@ use std::thread;
 use std::time::{Duration, Instant as Moment};
 
 use bytestring::ByteString;
-use gristmill_engine::{Bytes as Size, Offset, TopicId};
-use gristmill_kafka::{Cluster, Group, ReadLimit, Record};
+use gristmill_engine::takeover::{self as protocol, Answer, Ask, Cache};
+use gristmill_engine::{Bytes as Size, Instant, Offset, TopicId};
+use gristmill_kafka::{Group, ReadLimit, Record};
 use gristmill_store::{Batch, Bounds, Change, Cleared, Scope, changelog};
 
 use super::standing::Standing;
 use crate::binding::{Binding, Source};
 use crate::broker::{Error, Failed, Kafka};
+use crate::gate::Pass;
 use crate::shared::Shared;
 
 /// Longest wait for one answer of the cluster.
@@ -31,9 +34,6 @@ const SETTLE_TOLD: Duration = Duration::from_secs(30);
 const STEP_EVENTS: u32 = 2_000;
 /// Bytes of them.
 const STEP_BYTES: Size = Size::mib(8);
-/// A cache older than this is not trusted: deletions may have left the changelog since, half of
-/// Kafka's default of `delete.retention.ms` (source: the contract, "Restore").
-const CACHE_AGE_MAX_MS: u64 = 12 * 3_600_000;
 /// A restore that takes longer says how far it is.
 const TELL_AFTER: Duration = Duration::from_secs(2);
 
@@ -103,84 +103,108 @@ impl Takeover {
         let sources = sources.filter(is_there);
         let names: Vec<(ByteString, u32)> =
             sources.clone().map(|source| (source.name.clone(), number)).collect();
-        // First what is committed, once nothing is undecided: the changelog holds at least that
-        // much when its present end is settled.
-        let committed = self.group.committed(&names, ANSWER_MAX)?;
-        let Some(standing) = self.restore(kafka)? else { return Ok(None) };
+        let Some(Course { committed, standing, .. }) = self.restore(kafka, &names)? else {
+            return Ok(None);
+        };
         let mut found = Vec::new();
         for (source, committed) in sources.zip(committed) {
             let bounds = self.shared.broker.bounds(source.topic, self.scope.partition)?;
-            // What lies beyond the end was committed of a topic of this name that is gone.
-            let committed = committed.filter(|offset| *offset <= bounds.end);
+            let committed = protocol::within(committed, bounds.end);
             found.push(Found { topic: source.topic, bounds, committed });
         }
         Ok(Some(Ready { standing, found }))
     }
 
-    /// Takes over into the store what the changelog has that it has not.
-    fn restore(&self, kafka: &Kafka) -> Result<Option<Standing>, Failed> {
-        let Some(name) = &self.binding.changelog else { return Ok(Some(Standing::default())) };
-        let number = self.scope.partition.0;
-        let topic = self.shared.broker.topic(name);
-        let topic = topic
-            .ok_or_else(|| gristmill_kafka::Error::TopicUnknown { topic: name.to_string() })?;
-        let end = kafka.cluster().high_watermark(name, number)?;
-        let Some(start) = self.wait_settled(kafka.cluster(), name, end)? else {
-            return Ok(None);
-        };
-        let mut standing = self.known(topic.id, (start, end))?;
-        let mut told = Progress::new(standing.next, end.0);
-        // Many restores at once would leave no read to anybody else.
-        let _pass = self.shared.restores.enter();
-        let mut was_empty = false;
-        while standing.next < end.0 {
-            let limit = ReadLimit { events: STEP_EVENTS, bytes: STEP_BYTES };
-            let from = Offset(standing.next);
-            let read = kafka.reader().read((name, number), from, limit, Duration::ZERO)?;
-            let Some(last) = read.last().map(|record| record.offset) else {
-                // Below the end nothing may be left but the ends of transactions. A reader that
-                // was elsewhere before may tell of an end that it saw there: it is asked again.
-                if was_empty {
-                    break;
+    /// Takes over into the store what the changelog has that it has not. What the group has
+    /// committed of these topics, and where the store stands then.
+    fn restore(
+        &self,
+        kafka: &Kafka,
+        names: &[(ByteString, u32)],
+    ) -> Result<Option<Course<'_>>, Failed> {
+        let mut takeover = protocol::Takeover::new(self.binding.changelog.is_some());
+        let mut course = Course::default();
+        while let Some(ask) = takeover.next() {
+            let answer = match (ask, &self.binding.changelog) {
+                (Ask::Committed, _) | (_, None) => {
+                    course.committed = self.group.committed(names, ANSWER_MAX)?;
+                    Answer::Committed
                 }
-                was_empty = true;
-                continue;
+                (_, Some(name)) => self.ask(kafka, name, &takeover, (ask, &mut course))?,
             };
-            was_empty = false;
-            self.take_over(&mut standing, read, last)?;
-            told.tell(&self.binding.name, number, standing.next);
+            takeover.answered(answer);
             if self.is_cancelled() {
                 return Ok(None);
             }
+            if takeover.is_waiting() && ask == Ask::Bounds {
+                self.tell_waiting(&mut course, takeover.end());
+                thread::sleep(PAUSE);
+            }
         }
-        standing.next = standing.next.max(end.0);
-        Ok(Some(standing))
+        course.reading = None;
+        let standing = &mut course.standing;
+        standing.next = standing.next.max(takeover.standing().unwrap_or_default().0);
+        Ok(Some(course))
     }
 
-    /// Waits until every transaction that had written below `end` has ended. The partition's
-    /// first offset, or `None` when nobody wants it any more.
-    fn wait_settled(
-        &self,
-        cluster: &Cluster,
-        name: &str,
-        end: Offset,
-    ) -> Result<Option<Offset>, Failed> {
-        let mut told = Moment::now();
-        while !self.is_cancelled() {
-            let (start, stable) = cluster.bounds(name, self.scope.partition.0)?;
-            if stable >= end {
-                return Ok(Some(start));
+    /// Asks something of the changelog.
+    fn ask<'a>(
+        &'a self,
+        kafka: &Kafka,
+        name: &ByteString,
+        takeover: &protocol::Takeover,
+        (ask, course): (Ask, &mut Course<'a>),
+    ) -> Result<Answer, Failed> {
+        let number = self.scope.partition.0;
+        Ok(match ask {
+            Ask::Committed => Answer::Committed,
+            Ask::End => {
+                course.topic = self.number_of(name)?;
+                Answer::End(kafka.cluster().high_watermark(name, number)?)
             }
-            if told.elapsed() >= SETTLE_TOLD {
-                told = Moment::now();
-                let (subscription, partition) = (&self.binding.name, self.scope.partition.0);
-                tracing::warn!(%subscription, partition, topic = name, stable = stable.0,
-                    end = end.0,
-                    "a partition is not read yet: a transaction is still open in its changelog");
+            Ask::Bounds => {
+                let (start, stable) = kafka.cluster().bounds(name, number)?;
+                course.stable = stable;
+                Answer::Bounds { start, stable }
             }
-            thread::sleep(PAUSE);
+            Ask::Known { start, end } => {
+                course.standing = self.known(course.topic, (start, end))?;
+                Answer::Known(Offset(course.standing.next))
+            }
+            Ask::Read(from) => {
+                // Many restores at once would leave no read to anybody else.
+                let (_, told) = course.reading.get_or_insert_with(|| {
+                    let told = Progress::new(from.0, takeover.end().0);
+                    (self.shared.restores.enter(), told)
+                });
+                let limit = ReadLimit { events: STEP_EVENTS, bytes: STEP_BYTES };
+                let read = kafka.reader().read((name, number), from, limit, Duration::ZERO)?;
+                let last = read.last().map(|record| record.offset);
+                if let Some(last) = last {
+                    self.take_over(&mut course.standing, read, last)?;
+                    told.tell(&self.binding.name, number, course.standing.next);
+                }
+                Answer::Read(last)
+            }
+        })
+    }
+
+    fn number_of(&self, changelog: &ByteString) -> Result<TopicId, Failed> {
+        let topic = self.shared.broker.topic(changelog);
+        let missing = || gristmill_kafka::Error::TopicUnknown { topic: changelog.to_string() };
+        Ok(topic.ok_or_else(missing)?.id)
+    }
+
+    /// Tells now and then that a transaction is still open below the end.
+    fn tell_waiting(&self, course: &mut Course<'_>, end: Offset) {
+        if course.waiting_since.elapsed() < SETTLE_TOLD {
+            return;
         }
-        Ok(None)
+        course.waiting_since = Moment::now();
+        let (subscription, partition) = (&self.binding.name, self.scope.partition.0);
+        let topic = self.binding.changelog.as_deref().unwrap_or_default();
+        tracing::warn!(%subscription, partition, topic, stable = course.stable.0, end = end.0,
+            "a partition is not read yet: a transaction is still open in its changelog");
     }
 
     /// Where the store stands; where it cannot be trusted it is emptied first.
@@ -189,11 +213,8 @@ impl Takeover {
         let text = self.shared.store.document(&Standing::document(self.scope));
         let text = text.map_err(Error::from)?;
         let known = text.and_then(|text| Standing::read(&text)).filter(|known| {
-            let is_young = now.0.saturating_sub(known.at_ms) <= CACHE_AGE_MAX_MS;
-            known.topic == topic.0
-                && (known.next >= start.0 || start.0 == 0)
-                && known.next <= end.0
-                && is_young
+            let cache = Cache { next: Offset(known.next), at: Instant(known.at_ms) };
+            known.topic == topic.0 && cache.is_trusted((start, end), now)
         });
         if let Some(known) = known {
             return Ok(known);
@@ -243,6 +264,31 @@ impl Takeover {
     fn write(&self, changes: Vec<Change>) -> Result<(), Failed> {
         let written = self.shared.write_store(Batch { changes, ..Batch::default() });
         written.map(drop).map_err(Failed::from)
+    }
+}
+
+/// What was answered so far.
+struct Course<'a> {
+    committed: Vec<Option<Offset>>,
+    topic: TopicId,
+    /// Up to where the changelog is decided.
+    stable: Offset,
+    /// Since when it is waited for that, or when it was told last.
+    waiting_since: Moment,
+    standing: Standing,
+    reading: Option<(Pass<'a>, Progress)>,
+}
+
+impl Default for Course<'_> {
+    fn default() -> Self {
+        Self {
+            committed: Vec::new(),
+            topic: TopicId(0),
+            stable: Offset(0),
+            waiting_since: Moment::now(),
+            standing: Standing::default(),
+            reading: None,
+        }
     }
 }
 

@@ -49,6 +49,7 @@ impl Worker {
             Box::new(move |ended| settle(&store, answer, checkpoint, (changes, logged), ended));
         if let Some(kafka) = &mut self.kafka {
             kafka.causes = causes;
+            kafka.barrier.begun(places);
             kafka.committer.commit(Transaction { records, events, offsets }, done);
         }
         Ok(())

@@ -69,7 +69,10 @@ impl Circuits {
             Fact::Fed { worker, input } => return self.fed(worker, input, scene),
             Fact::Done { worker, effect, .. } => return self.done(worker, effect, scene),
             Fact::Durable(_)
+            | Fact::Started { .. }
             | Fact::Gone { .. }
+            | Fact::Written { .. }
+            | Fact::Restored { .. }
             | Fact::Reset { .. }
             | Fact::Recreated { .. }
             | Fact::Trimmed { .. } => {}

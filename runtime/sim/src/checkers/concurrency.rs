@@ -40,7 +40,10 @@ impl Checker for Concurrency {
             }
             Fact::Fed { .. }
             | Fact::Durable(_)
+            | Fact::Started { .. }
             | Fact::Gone { .. }
+            | Fact::Written { .. }
+            | Fact::Restored { .. }
             | Fact::Reset { .. }
             | Fact::Recreated { .. }
             | Fact::Trimmed { .. } => {}

@@ -38,7 +38,10 @@ impl Checker for Guard {
             Fact::Fed { worker, input } => return self.fed(worker, input),
             Fact::Done { worker, effect, .. } => return self.done(worker, effect, scene),
             Fact::Durable(_)
+            | Fact::Started { .. }
             | Fact::Gone { .. }
+            | Fact::Written { .. }
+            | Fact::Restored { .. }
             | Fact::Reset { .. }
             | Fact::Recreated { .. }
             | Fact::Trimmed { .. } => {}

@@ -5,21 +5,26 @@ mod attempts;
 mod backlog;
 mod breaker;
 mod bytes;
+mod changelog;
 mod circuits;
 mod concurrency;
 mod dead_letters;
 mod dedupe;
+mod fencing;
 mod forwarding;
 mod generations;
 mod guard;
 mod lately;
 mod loss;
+mod offsets;
 mod once;
 mod order;
+mod output;
 mod pace;
 mod parking;
 mod pause;
 mod progress;
+mod restore;
 mod state;
 mod timers;
 mod upgrade;
@@ -31,6 +36,7 @@ use gristmill_engine::{
     OnExhausted, PartitionId, SubscriptionId, TopicId,
 };
 
+use crate::broker::{Record, Shelf};
 use crate::script::Script;
 use crate::topic::{EventId, Topics};
 use crate::world::durable::{Batch, CursorId, Durable};
@@ -39,6 +45,8 @@ use crate::world::durable::{Batch, CursorId, Durable};
 pub const DRAINS: &str = "drains";
 /// The promise that the same seed gives the same effects.
 pub const DETERMINISM: &str = "determinism";
+/// The promise that every host of a cluster has a transactional id of its own.
+pub const IDENTITY: &str = "identity";
 /// The driver's half of the protocol, as the engine sees it.
 pub const PROTOCOL: &str = "protocol";
 
@@ -70,12 +78,35 @@ pub enum Fact<'a> {
     },
     /// A checkpoint became durable; the durable model has it already.
     Durable(&'a Batch),
+    /// A worker begins a life.
+    Started {
+        /// Which.
+        worker: usize,
+        /// Tells it from its others.
+        life: u64,
+    },
     /// A checkpoint will never be durable.
     Gone {
         /// Whose.
         worker: usize,
+        /// In which of its lives.
+        life: u64,
         /// Which.
         checkpoint: CheckpointId,
+    },
+    /// A record of a transaction came to count.
+    Written {
+        /// Where it was written.
+        to: Shelf,
+        /// What.
+        record: &'a Record,
+    },
+    /// A host of a cluster has brought a partition's state to itself, and reads on from it.
+    Restored {
+        /// The partition.
+        home: Home,
+        /// What the host has.
+        store: &'a Durable,
     },
     /// An operator set a group's offset back.
     Reset {
@@ -160,19 +191,24 @@ impl Panel {
             Box::<backlog::Backlog>::default(),
             Box::<breaker::Breaker>::default(),
             Box::<bytes::Bytes>::default(),
+            Box::<changelog::Changelog>::default(),
             Box::<concurrency::Concurrency>::default(),
             Box::<dead_letters::DeadLetters>::default(),
             Box::<dedupe::Dedupe>::default(),
+            Box::<fencing::Fencing>::default(),
             Box::<forwarding::Forwarding>::default(),
             Box::<generations::Generations>::default(),
             Box::<guard::Guard>::default(),
             Box::<loss::Loss>::default(),
+            Box::<offsets::Offsets>::default(),
             Box::<once::Once>::default(),
             Box::<order::Order>::default(),
+            Box::<output::Output>::default(),
             Box::<pace::Pace>::default(),
             Box::<parking::Parking>::default(),
             Box::<pause::Pause>::default(),
             Box::<progress::Progress>::default(),
+            Box::<restore::Restore>::default(),
             Box::<state::State>::default(),
             Box::<timers::Timers>::default(),
             Box::<upgrade::Upgrade>::default(),
@@ -185,7 +221,7 @@ impl Panel {
     #[must_use]
     pub fn names() -> Vec<&'static str> {
         let all = Self::new(None);
-        let own = [DRAINS, DETERMINISM, PROTOCOL];
+        let own = [DRAINS, DETERMINISM, IDENTITY, PROTOCOL];
         all.checkers.iter().map(|checker| checker.name()).chain(own).collect()
     }
 
@@ -245,7 +281,10 @@ impl Owners {
             Fact::Fed { worker, input } => self.fed(worker, input),
             Fact::Done { effect, .. } => self.done(effect),
             Fact::Durable(_)
+            | Fact::Started { .. }
             | Fact::Gone { .. }
+            | Fact::Written { .. }
+            | Fact::Restored { .. }
             | Fact::Reset { .. }
             | Fact::Recreated { .. }
             | Fact::Trimmed { .. } => Vec::new(),

@@ -43,7 +43,10 @@ impl Checker for Pause {
             }
             Fact::Done { .. }
             | Fact::Durable(_)
+            | Fact::Started { .. }
             | Fact::Gone { .. }
+            | Fact::Written { .. }
+            | Fact::Restored { .. }
             | Fact::Reset { .. }
             | Fact::Recreated { .. }
             | Fact::Trimmed { .. } => {}

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_engine::{CheckpointId, Effect, Generation, KeyHash, Staged, Terminal};
+use gristmill_engine::{
+    CheckpointId, Effect, Generation, KeyHash, Staged, SubscriptionId, Terminal,
+};
 
 use super::{Checker, Fact, Home, Owners, Scene, ensure};
 use crate::topic::EventId;
@@ -13,9 +15,15 @@ use crate::topic::EventId;
 pub(super) struct State {
     owners: Owners,
     staged: BTreeMap<(usize, CheckpointId), Vec<Success>>,
+    /// What commits in a cluster, whose hosts may die meanwhile.
+    committing: BTreeMap<Commit, Vec<Success>>,
+    lives: BTreeMap<usize, u64>,
     seen: BTreeMap<Home, Vec<EventId>>,
-    emissions: Vec<(Home, EventId)>,
+    emissions: Vec<(SubscriptionId, EventId)>,
 }
+
+/// A checkpoint of a worker in one of its lives.
+type Commit = (usize, u64, CheckpointId);
 
 /// A success that is staged.
 #[derive(Debug, Clone, Copy)]
@@ -32,9 +40,28 @@ impl Checker for State {
 
     fn see(&mut self, fact: Fact<'_>, scene: Scene<'_>) -> Result<(), String> {
         self.owners.follow(fact);
+        if let Fact::Started { worker, life } = fact {
+            self.lives.insert(worker, life);
+        }
         if let Fact::Done { worker, effect, event } = fact {
             self.done(worker, effect, event);
-        } else if let Fact::Gone { worker, checkpoint } = fact {
+            if let Effect::Commit { checkpoint, .. } = effect
+                && scene.script.cluster
+            {
+                let staged = self.staged.remove(&(worker, *checkpoint)).unwrap_or_default();
+                let life = self.lives.get(&worker).copied().unwrap_or(0);
+                self.committing.insert((worker, life, *checkpoint), staged);
+            }
+        } else if scene.script.cluster
+            && let Some((place, is_durable)) = decided(fact)
+        {
+            let ours = self.committing.remove(&place).unwrap_or_default();
+            for success in ours.into_iter().filter(|_| is_durable) {
+                self.seen.entry(success.home).or_default().push(success.event);
+                self.emissions.push((success.home.0, success.event));
+            }
+            return self.compare(scene);
+        } else if let Fact::Gone { worker, checkpoint, .. } = fact {
             self.staged.remove(&(worker, checkpoint));
             return self.compare(scene);
         } else if let Fact::Durable(batch) = fact {
@@ -42,7 +69,7 @@ impl Checker for State {
             for success in self.staged.remove(&place).unwrap_or_default() {
                 if self.owners.holds(batch.worker, success.home, success.generation) {
                     self.seen.entry(success.home).or_default().push(success.event);
-                    self.emissions.push((success.home, success.event));
+                    self.emissions.push((success.home.0, success.event));
                 }
             }
             return self.compare(scene);
@@ -53,6 +80,15 @@ impl Checker for State {
         }
         Ok(())
     }
+}
+
+/// The checkpoint that is decided by this, and whether it is durable.
+fn decided(fact: Fact<'_>) -> Option<(Commit, bool)> {
+    if let Fact::Durable(batch) = fact {
+        return Some(((batch.worker, batch.life, batch.checkpoint), true));
+    }
+    let Fact::Gone { worker, life, checkpoint } = fact else { return None };
+    Some(((worker, life, checkpoint), false))
 }
 
 impl State {
@@ -78,16 +114,21 @@ impl State {
     }
 
     fn compare(&self, scene: Scene<'_>) -> Result<(), String> {
-        let expected = self.emissions.iter().map(|(home, event)| (home.0, *event));
-        ensure(expected.eq(scene.durable.emissions.iter().copied()), || {
-            let last = |n: usize| n.saturating_sub(4);
-            let (ours, theirs) = (&self.emissions, &scene.durable.emissions);
-            format!(
-                "emitted, at the end: {:?}, should be: {:?}",
-                &theirs[last(theirs.len())..],
-                &ours[last(ours.len())..]
-            )
-        })?;
+        // Topics of several subscriptions have no order among each other.
+        for subscription in &scene.script.subscriptions {
+            let of = |it: &&(SubscriptionId, EventId)| it.0 == subscription.id;
+            let ours = self.emissions.iter().filter(of);
+            let theirs = scene.durable.emissions.iter().filter(of);
+            ensure(ours.clone().eq(theirs.clone()), || {
+                let last = |n: usize| n.saturating_sub(4);
+                let (ours, theirs): (Vec<_>, Vec<_>) = (ours.collect(), theirs.collect());
+                format!(
+                    "emitted, at the end: {:?}, should be: {:?}",
+                    &theirs[last(theirs.len())..],
+                    &ours[last(ours.len())..]
+                )
+            })?;
+        }
         for (home, events) in &self.seen {
             let mut kept = Vec::new();
             let lanes = (*home, None::<KeyHash>)..=(*home, Some(KeyHash(u128::MAX)));

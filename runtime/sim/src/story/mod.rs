@@ -29,7 +29,7 @@ use gristmill_engine::{
 };
 
 use crate::planted::Subject;
-use crate::script::{DAWN, Rates, Script, Subscription};
+use crate::script::{DAWN, Network, Rates, Script, Subscription};
 use crate::topic::{EventId, Record, Topics};
 use crate::world::driver::{Asked, Driver};
 use crate::world::durable::{Durable, Home};
@@ -94,6 +94,8 @@ impl Story {
                 },
                 heal_at: DAWN,
                 group_offsets: true,
+                cluster: false,
+                network: Network { lost: 0, late: 0 },
             },
             topics,
             durable: Durable { group_offsets: true, ..Durable::default() },

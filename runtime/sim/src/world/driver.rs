@@ -120,6 +120,12 @@ impl Driver {
         self.filling.is_empty() && self.committing.is_none() && self.running.is_empty()
     }
 
+    /// What waits for the next checkpoint.
+    #[must_use]
+    pub fn buffered(&self) -> Vec<Item> {
+        self.filling.iter().map(|(_, item)| item.clone()).collect()
+    }
+
     /// Takes over a partition, before the engine is told.
     pub fn assign(&mut self, assignment: &Assignment, durable: &Durable) {
         let home = (assignment.subscription, assignment.partition);
@@ -223,7 +229,8 @@ impl Driver {
                 let items: Vec<(CheckpointId, Item)> = items;
                 self.filling = rest;
                 let items = items.into_iter().map(|(_, item)| item).collect();
-                self.committing = Some(Batch { worker: self.worker, checkpoint, items, progress });
+                let (worker, life) = (self.worker, self.life);
+                self.committing = Some(Batch { worker, life, checkpoint, items, progress });
                 Some(Asked::Commit(checkpoint))
             }
             Effect::Discard { subscription, partition, .. } => {

@@ -45,6 +45,8 @@ pub struct Item {
 pub struct Batch {
     /// The worker that made it.
     pub worker: usize,
+    /// In which of its lives.
+    pub life: u64,
     /// Its number there.
     pub checkpoint: CheckpointId,
     /// What was staged, in order.

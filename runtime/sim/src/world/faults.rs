@@ -7,8 +7,10 @@ use crate::checkers::{Fact, Failure};
 use crate::script::{Arrival, Fault, records};
 use crate::topic::{EventId, Record};
 use crate::world::World;
+use crate::world::cluster::gone;
 use crate::world::durable::{CursorId, Home};
 use crate::world::happenings::Happening;
+use crate::world::network::Event;
 
 /// Longest time a pause or short storage lasts, in milliseconds.
 const PAUSE_MS: u64 = 600;
@@ -16,7 +18,10 @@ const PAUSE_MS: u64 = 600;
 impl World {
     pub(super) fn strike(&mut self, fault: Fault) -> Result<(), Failure> {
         match fault {
-            Fault::Crash => self.crash(),
+            Fault::Crash => {
+                let worker = self.random.index(self.drivers.len());
+                self.crash(worker)
+            }
             Fault::Revoke => match self.owned() {
                 Some((worker, home)) => self.revoke(worker, home),
                 None => Ok(()),
@@ -36,19 +41,31 @@ impl World {
                 Ok(())
             }
             Fault::Trim => self.trim(),
+            Fault::Freeze => {
+                self.freeze();
+                Ok(())
+            }
+            Fault::ReadAnew => match self.owned() {
+                Some((worker, home)) => self.read_anew(worker, home),
+                None => Ok(()),
+            },
         }
     }
 
-    /// The process dies. What was committing is durable or not; everything in memory is gone.
-    pub(super) fn crash(&mut self) -> Result<(), Failure> {
+    /// The process dies. What was committing is durable or not; everything in memory is gone. In a
+    /// cluster it is one host of several.
+    pub(super) fn crash(&mut self, worker: usize) -> Result<(), Failure> {
+        if self.cluster.is_some() {
+            return self.die(worker);
+        }
         self.tally.crashes += 1;
-        self.note("the process dies".to_owned());
+        self.note(|| "the process dies".to_owned());
         for worker in 0..self.drivers.len() {
             let Some(batch) = self.drivers[worker].committing.take() else { continue };
             if self.random.chance(500) {
                 self.make_durable(batch, true)?;
             } else {
-                self.show(Fact::Gone { worker, checkpoint: batch.checkpoint })?;
+                self.show(gone(&batch))?;
             }
         }
         self.owners.clear();
@@ -57,7 +74,7 @@ impl World {
     }
 
     pub(super) fn heal(&mut self) -> Result<(), Failure> {
-        self.note("faults stop".to_owned());
+        self.note(|| "faults stop".to_owned());
         self.healed = true;
         self.room()?;
         let paused: Vec<SubscriptionId> = self.paused.iter().copied().collect();
@@ -71,15 +88,35 @@ impl World {
         if let Some(part) = self.drivers[worker].parts.get_mut(&home) {
             part.revoking = true;
         }
+        if let Some(link) = self.link(worker) {
+            link.call_off(home);
+        }
         self.feed(worker, Input::Revoked { subscription: home.0, partition: home.1 })
     }
 
     pub(super) fn lose(&mut self, home: Home) -> Result<(), Failure> {
         let Some((worker, _)) = self.owners.remove(&home) else { return Ok(()) };
         self.straggle(worker, home);
+        self.take_away(worker, home);
         self.after(30, Happening::Assign(home));
         self.drivers[worker].parts.remove(&home);
         self.feed(worker, Input::Lost { subscription: home.0, partition: home.1 })
+    }
+
+    /// What a partition is read from fails, in a cluster: its host brings its state anew, and
+    /// nobody else is told.
+    fn read_anew(&mut self, worker: usize, home: Home) -> Result<(), Failure> {
+        if self.cluster.is_none() || self.is_frozen(worker) {
+            return Ok(());
+        }
+        let life = self.drivers[worker].life;
+        self.straggle(worker, home);
+        self.drivers[worker].parts.remove(&home);
+        self.feed(worker, Input::Lost { subscription: home.0, partition: home.1 })?;
+        if self.drivers[worker].life == life {
+            self.take_over(worker, home);
+        }
+        Ok(())
     }
 
     /// A record read before the partition went away may turn up after it came back.
@@ -179,11 +216,17 @@ impl World {
         let home = (cursor.0, cursor.2);
         let crashes = self.tally.crashes;
         self.lose(home)?;
-        if self.tally.crashes != crashes || self.owners.contains_key(&home) {
+        if self.tally.crashes != crashes
+            || self.owners.contains_key(&home)
+            || self.is_undecided(home)
+        {
             return Ok(());
         }
         self.durable.committed.insert(cursor, to);
-        self.note(format!("reset: {cursor:?} to {}", to.0));
+        if let Some(cluster) = &mut self.cluster {
+            cluster.broker.set_offset(cursor, to);
+        }
+        self.note(|| format!("reset: {cursor:?} to {}", to.0));
         self.show(Fact::Reset { cursor, to })
     }
 
@@ -194,12 +237,16 @@ impl World {
         for home in self.readers(topic) {
             self.lose(home)?;
         }
-        if self.tally.crashes != crashes {
+        let is_undecided = self.readers(topic).into_iter().any(|home| self.is_undecided(home));
+        if self.tally.crashes != crashes || is_undecided {
             return Ok(());
         }
         self.topics.create(topic, self.script.partitions);
         self.durable.committed.retain(|cursor, _| cursor.1 != topic);
-        self.note(format!("re-created: {topic:?}"));
+        if let Some(cluster) = &mut self.cluster {
+            cluster.broker.forget(|cursor| cursor.1 == topic);
+        }
+        self.note(|| format!("re-created: {topic:?}"));
         self.show(Fact::Recreated { topic })?;
         for partition in self.script.partition_ids() {
             let count = self.random.below(6);
@@ -263,7 +310,12 @@ impl World {
     fn tell_all(&mut self, input: &Input) -> Result<(), Failure> {
         let lives: Vec<u64> = self.drivers.iter().map(|driver| driver.life).collect();
         for (worker, life) in lives.into_iter().enumerate() {
-            self.tell(worker, life, input.clone())?;
+            if self.is_frozen(worker) {
+                let input = Box::new(input.clone());
+                self.at_net(self.now, Event::Tell { worker, life, input });
+            } else {
+                self.tell(worker, life, input.clone())?;
+            }
         }
         Ok(())
     }

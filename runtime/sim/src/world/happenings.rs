@@ -11,8 +11,10 @@ use crate::planted::{Planted, spoil};
 use crate::plugin::{self, Call};
 use crate::script::{Arrival, Fault};
 use crate::world::World;
+use crate::world::cluster::gone;
 use crate::world::driver::Asked;
 use crate::world::durable::{Batch, Home, Item};
+use crate::world::network::Event;
 
 /// Longest time a driver takes from one read to the next, in milliseconds.
 const POLL_MS: u64 = 4;
@@ -50,6 +52,30 @@ pub(super) enum Happening {
     Resume(SubscriptionId),
     /// Storage has room again.
     Room,
+    /// Something happens in a cluster.
+    Net(Event),
+}
+
+impl Happening {
+    /// The host that must go on for it to happen.
+    pub(super) fn host(&self) -> Option<usize> {
+        match self {
+            Self::Poll { worker, .. }
+            | Self::End { worker, .. }
+            | Self::Resolve { worker, .. }
+            | Self::Answer { worker, .. }
+            | Self::Straggle { worker, .. }
+            | Self::Probe { worker, .. }
+            | Self::Ends { worker, .. } => Some(*worker),
+            Self::Net(event) => event.host().map(|(worker, _)| worker),
+            Self::Arrive(_)
+            | Self::Strike(_)
+            | Self::Heal
+            | Self::Assign(_)
+            | Self::Resume(_)
+            | Self::Room => None,
+        }
+    }
 }
 
 impl World {
@@ -63,7 +89,7 @@ impl World {
                 if self.healed {
                     return Ok(());
                 }
-                self.note(format!("fault: {fault:?}"));
+                self.note(|| format!("fault: {fault:?}"));
                 self.strike(fault)
             }
             Happening::Heal => self.heal(),
@@ -95,6 +121,7 @@ impl World {
             }
             Happening::Resume(subscription) => self.resume(subscription),
             Happening::Room => self.room(),
+            Happening::Net(event) => self.happen_net(event),
         }
     }
 
@@ -193,7 +220,7 @@ impl World {
             key: record.key,
             size: record.size,
             id: record.id,
-            mark: record.id.and_then(|id| self.durable.marks.get(&(home, id)).copied()),
+            mark: record.id.and_then(|id| self.store_of(worker).marks.get(&(home, id)).copied()),
             redriven: record.redriven,
             verdict: record.verdict,
         })
@@ -207,6 +234,7 @@ impl World {
                 let at = self.now.after(plugin::duration(self.script.seed, &call));
                 self.at(at, Happening::End { worker, life, attempt });
             }
+            Asked::Commit(_) if self.cluster.is_some() => return self.transact(worker),
             Asked::Commit(checkpoint) => {
                 let span = if self.random.chance(50) { 300 } else { 15 };
                 self.after(span, Happening::Resolve { worker, life, checkpoint });
@@ -214,10 +242,15 @@ impl World {
             Asked::Rewind(home) => {
                 let Some(part) = self.drivers[worker].parts.get(&home) else { return Ok(()) };
                 let generation = part.generation;
+                if self.cluster.is_some() {
+                    self.take_over(worker, home);
+                    return Ok(());
+                }
                 self.after(10, Happening::Answer { worker, life, home, generation });
             }
             Asked::Released(home) => {
                 self.owners.remove(&home);
+                self.given_back(worker, home);
                 self.after(20, Happening::Assign(home));
             }
             Asked::Ends(subscription) => {
@@ -258,10 +291,21 @@ impl World {
             // An event parked behind others is decoded again: it still does not hold.
             Outcome::Failed { class: FailureClass::Invalid, retry_after: None }
         } else {
-            plugin::outcome(self.script.seed, &call, self.now, self.healed)
+            let outcome = plugin::outcome(self.script.seed, &call, self.now, self.healed);
+            self.outgoing(worker, &call, outcome)
         };
         self.drivers[worker].end(attempt, &outcome);
         self.feed(worker, Input::Finished { attempt, outcome })
+    }
+
+    /// How an attempt ends whose emission was refused before.
+    fn outgoing(&mut self, worker: usize, call: &Call, outcome: Outcome) -> Outcome {
+        let of = (call.subscription, call.event);
+        let is_refused = self.link(worker).is_some_and(|link| link.undeliverable.contains(&of));
+        if is_refused && matches!(outcome, Outcome::Succeeded { .. }) {
+            return Outcome::Failed { class: FailureClass::Output, retry_after: None };
+        }
+        outcome
     }
 
     fn is_invalid(&self, call: &Call) -> bool {
@@ -286,14 +330,14 @@ impl World {
             if self.options.planted == Some(Planted::AbortKept) {
                 self.durable.apply(&batch, &self.topics);
             }
-            self.show(Fact::Gone { worker, checkpoint })?;
+            self.show(gone(&batch))?;
             self.feed(worker, Input::Aborted { checkpoint })
         } else if dice < rates.abort + rates.crash_after_commit {
             self.make_durable(batch, true)?;
-            self.crash()
+            self.crash(worker)
         } else if dice < rates.abort + rates.crash_after_commit + rates.crash_before_commit {
-            self.show(Fact::Gone { worker, checkpoint })?;
-            self.crash()
+            self.show(gone(&batch))?;
+            self.crash(worker)
         } else {
             self.make_durable(batch, false)?;
             self.feed(worker, Input::Committed { checkpoint })
@@ -318,7 +362,9 @@ impl World {
         if let Some((planted, before)) = before {
             spoil(planted, before, &mut self.durable, dying);
         }
-        self.note(format!("durable: checkpoint {} of worker {}", batch.checkpoint.0, batch.worker));
+        self.note(|| {
+            format!("durable: checkpoint {} of worker {}", batch.checkpoint.0, batch.worker)
+        });
         self.show(Fact::Durable(&batch))
     }
 
@@ -327,8 +373,12 @@ impl World {
             return Ok(());
         }
         let worker = self.random.index(self.drivers.len());
-        if self.drivers[worker].draining {
+        if self.drivers[worker].draining || self.is_frozen(worker) {
             self.after(50, Happening::Assign(home));
+            return Ok(());
+        }
+        if self.cluster.is_some() {
+            self.grant(worker, home);
             return Ok(());
         }
         self.hand_over(worker, home)
@@ -356,6 +406,9 @@ impl World {
     }
 
     fn restart(&mut self, worker: usize) -> Result<(), Failure> {
+        if self.cluster.is_some() {
+            return self.leave(worker, 20);
+        }
         self.show(Fact::Ended { worker })?;
         let homes: Vec<Home> =
             self.owners.iter().filter(|(_, o)| o.0 == worker).map(|(home, _)| *home).collect();

@@ -5,8 +5,14 @@
 pub mod driver;
 pub mod durable;
 
+mod answers;
+mod client;
+mod cluster;
 mod faults;
 mod happenings;
+mod hosts;
+mod link;
+mod network;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -19,12 +25,15 @@ use crate::planted::{Planted, Subject};
 use crate::random::{Random, mix};
 use crate::script::{DAWN, KEY_SHIFT, Script};
 use crate::topic::Topics;
+use crate::world::cluster::Cluster;
 use crate::world::driver::Driver;
 use crate::world::durable::{Durable, Home};
 use crate::world::happenings::Happening;
 
 /// Inputs one history may take: over ten times what the longest need. A livelock ends here.
 const STEPS_MAX: u64 = 60_000;
+/// Things that may happen in one history.
+const HAPPENINGS_MAX: u64 = 1_000_000;
 /// Times an operator resumes everything before a world counts as stuck.
 const RESUMES_MAX: u32 = 60;
 
@@ -52,8 +61,55 @@ pub struct Tally {
     pub crashes: u64,
     /// Checkpoints that became durable.
     pub checkpoints: u64,
+    /// Milliseconds that passed in the world.
+    pub millis: u64,
+    /// What befell the transactions of a cluster.
+    pub net: NetTally,
     /// Digest of all effects, where asked for.
     pub digest: u64,
+}
+
+/// What befell the transactions of a cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NetTally {
+    /// Histories in a cluster.
+    pub clusters: u64,
+    /// Transactions that were decided to count.
+    pub committed: u64,
+    /// Transactions that were decided not to.
+    pub aborted: u64,
+    /// Ends that nobody answered, so that their hosts could not know.
+    pub ambiguous: u64,
+    /// Of those, ends that counted.
+    pub ambiguous_committed: u64,
+    /// Requests that were sent again, because their connections broke.
+    pub repeated: u64,
+    /// Producers that were made anew for that.
+    pub doubted: u64,
+    /// Records that were refused for good.
+    pub refused: u64,
+    /// Requests of producers that had a successor.
+    pub fenced: u64,
+    /// Requests of members of a former generation.
+    pub stale: u64,
+    /// Partitions that were taken over.
+    pub restored: u64,
+}
+
+impl AddAssign for NetTally {
+    fn add_assign(&mut self, other: Self) {
+        self.clusters += other.clusters;
+        self.committed += other.committed;
+        self.aborted += other.aborted;
+        self.ambiguous += other.ambiguous;
+        self.ambiguous_committed += other.ambiguous_committed;
+        self.repeated += other.repeated;
+        self.doubted += other.doubted;
+        self.refused += other.refused;
+        self.fenced += other.fenced;
+        self.stale += other.stale;
+        self.restored += other.restored;
+    }
 }
 
 impl AddAssign for Tally {
@@ -63,6 +119,8 @@ impl AddAssign for Tally {
         self.effects += other.effects;
         self.crashes += other.crashes;
         self.checkpoints += other.checkpoints;
+        self.millis += other.millis;
+        self.net += other.net;
         self.digest = other.digest;
     }
 }
@@ -76,6 +134,8 @@ pub struct World {
     now: Instant,
     topics: Topics,
     durable: Durable,
+    /// Where checkpoints become durable in a cluster.
+    cluster: Option<Cluster>,
     drivers: Vec<Driver>,
     owners: BTreeMap<Home, (usize, Generation)>,
     generations: u64,
@@ -108,6 +168,7 @@ impl World {
             now: DAWN,
             topics,
             durable: Durable { group_offsets: script.group_offsets, ..Durable::default() },
+            cluster: script.cluster.then(|| Cluster::new(script.workers, options.planted)),
             drivers: Vec::new(),
             owners: BTreeMap::new(),
             generations: 0,
@@ -142,13 +203,16 @@ impl World {
     ///
     /// The first broken promise.
     pub fn run(&mut self) -> Result<Tally, Failure> {
+        self.tally.net.clusters = u64::from(self.cluster.is_some());
         self.start_all()?;
+        self.compact();
         while !self.is_drained() {
-            if self.tally.steps > STEPS_MAX {
+            if self.tally.steps > STEPS_MAX || self.tickets > HAPPENINGS_MAX {
                 return Err(self.stuck("the history does not end"));
             }
             self.next()?;
         }
+        self.read_all()?;
         let scene = Scene {
             now: self.now,
             script: &self.script,
@@ -156,6 +220,7 @@ impl World {
             durable: &self.durable,
         };
         self.panel.end(scene)?;
+        self.tally.millis = self.now.since(DAWN).0;
         Ok(self.tally)
     }
 
@@ -168,6 +233,7 @@ impl World {
     fn next(&mut self) -> Result<(), Failure> {
         let due = self.drivers.iter().enumerate().filter_map(|(worker, driver)| {
             let due = driver.subject.engine().next_deadline()?;
+            let due = self.frozen_until(worker).map_or(due, |thaw| due.max(thaw));
             (due < Instant::NEVER).then_some((due, worker))
         });
         let due = due.min();
@@ -180,7 +246,12 @@ impl World {
             (_, Some(_)) => {
                 if let Some(((at, _), happening)) = self.queue.pop_first() {
                     self.now = self.now.max(at);
-                    self.happen(happening)?;
+                    let host = happening.host();
+                    let thaw = host.and_then(|host| self.frozen_until(host));
+                    match (host.filter(|_| thaw.is_some()), &mut self.cluster) {
+                        (Some(host), Some(cluster)) => cluster.keep(host, happening),
+                        (_, _) => self.happen(happening)?,
+                    }
                 }
             }
             (_, None) => self.resume_all()?,
@@ -207,7 +278,11 @@ impl World {
         self.record(worker, "<-", &input);
         self.show(Fact::Fed { worker, input: &input })?;
         if let Input::Assigned(assignment) = &input {
-            self.drivers[worker].assign(assignment, &self.durable);
+            let store = match &self.cluster {
+                Some(cluster) => &cluster.links[worker].store,
+                None => &self.durable,
+            };
+            self.drivers[worker].assign(assignment, store);
         }
         self.tell_ends_later(worker, &input);
         let mut effects = Vec::new();
@@ -227,7 +302,7 @@ impl World {
                 return Ok(());
             }
         }
-        if dies { self.crash() } else { Ok(()) }
+        if dies { self.crash(worker) } else { Ok(()) }
     }
 
     fn execute(&mut self, worker: usize, effect: Effect) -> Result<(), Failure> {
@@ -240,6 +315,11 @@ impl World {
             }
         }
         let event = self.drivers[worker].event_of(&effect);
+        if let (Effect::Fetch { subscription, topic, partition, from, .. }, Some(link)) =
+            (&effect, self.link(worker))
+        {
+            link.finished.insert((*subscription, *topic, *partition), *from);
+        }
         self.show(Fact::Done { worker, effect: &effect, event })?;
         let driver = &mut self.drivers[worker];
         let asked = driver.execute(effect, event, &mut self.durable, &self.topics);
@@ -259,9 +339,12 @@ impl World {
         }
         self.polls.remove(&worker);
         let life = self.lives;
+        self.show(Fact::Started { worker, life })?;
         for subscription in self.script.subscriptions.clone() {
             let id = subscription.id;
             let version = self.durable.versions.get(&(worker, id)).copied().unwrap_or(Version(1));
+            // A host of a cluster begins with what is installed.
+            let version = if self.cluster.is_some() { self.newest[&id] } else { version };
             let policy = Box::new(subscription.policy);
             self.tell(worker, life, Input::Subscribed { subscription: id, policy, version })?;
             if self.newest[&id] != version {
@@ -275,15 +358,16 @@ impl World {
         if self.storage_low {
             self.tell(worker, life, Input::StorageLow(true))?;
         }
-        Ok(())
+        // What an earlier life left open ends at once.
+        if self.drivers[worker].life == life { self.drive(worker) } else { Ok(()) }
     }
 
     fn start_all(&mut self) -> Result<(), Failure> {
         let crashes = self.tally.crashes;
         for worker in 0..self.script.workers {
             self.start(worker)?;
-            // A crash during the start has started everything already.
-            if self.tally.crashes != crashes {
+            // A crash during the start has started everything already, where it is of all.
+            if self.tally.crashes != crashes && self.cluster.is_none() {
                 return Ok(());
             }
         }
@@ -301,6 +385,7 @@ impl World {
     fn is_drained(&self) -> bool {
         self.healed
             && self.owners.len() == self.homes().len()
+            && self.cluster.as_ref().is_none_or(Cluster::is_settled)
             && self.drivers.iter().all(|d| d.is_settled() && d.subject.engine().is_idle())
             && self.durable.parked.values().all(BTreeMap::is_empty)
             && self.durable.timers.values().all(BTreeMap::is_empty)
@@ -316,6 +401,27 @@ impl World {
                     })
                 })
             })
+    }
+
+    /// What a host has of the state of its partitions.
+    fn store_of(&self, worker: usize) -> &Durable {
+        match &self.cluster {
+            Some(cluster) => &cluster.links[worker].store,
+            None => &self.durable,
+        }
+    }
+
+    fn frozen_until(&self, worker: usize) -> Option<Instant> {
+        self.cluster.as_ref()?.frozen_until(worker, self.now)
+    }
+
+    fn is_frozen(&self, worker: usize) -> bool {
+        self.frozen_until(worker).is_some()
+    }
+
+    /// Whether a transaction about a partition is not decided, or not told to it.
+    fn is_undecided(&self, home: Home) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.is_undecided(home))
     }
 
     fn homes(&self) -> Vec<Home> {
@@ -349,12 +455,13 @@ impl World {
         if self.options.journal > 0 {
             let millis = self.now.since(DAWN).0;
             let what = brief(&format!("{what:?}"));
-            self.note(format!("{millis:>6} ms  worker {worker} {arrow} {what}"));
+            self.note(|| format!("{millis:>6} ms  worker {worker} {arrow} {what}"));
         }
     }
 
-    fn note(&mut self, line: String) {
+    fn note(&mut self, line: impl FnOnce() -> String) {
         if self.options.journal > 0 {
+            let line = line();
             if self.journal.len() == self.options.journal {
                 self.journal.pop_front();
             }

@@ -5,8 +5,12 @@
 #[cfg(test)]
 mod determinism;
 #[cfg(test)]
+mod exploring;
+#[cfg(test)]
 mod histories;
 #[cfg(test)]
 mod planted;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod shrinking;
