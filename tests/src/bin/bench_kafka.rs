@@ -28,8 +28,8 @@ struct Args {
     /// Rounds, of which the middle one counts
     #[arg(long, default_value_t = 3)]
     rounds: u32,
-    /// A measurement (throughput, latency, waits, crowd, commerce) or the beginning of a
-    /// runner's name (gristmill, loop, streams, parallel-consumer, bare); may be given more than once
+    /// A measurement (throughput, latency, waits, crowd, commerce) or the beginning of a runner's
+    /// name (gristmill, loop, streams, parallel-consumer, bare); may be given more than once
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// Brokers that are there, on a clock shared with this machine; else one is started

@@ -360,7 +360,10 @@ fn config_on(brokers: &str, folder: &Path) -> Result<String> {
 }
 
 fn kafka(brokers: &str) -> String {
-    format!("[broker]\nkind = \"kafka\"\nbrokers = [\"{brokers}\"]\nsession_timeout = \"6s\"\n")
+    format!(
+        "[broker]\nkind = \"kafka\"\nbrokers = [\"{brokers}\"]\n\
+         session_timeout = \"6s\"\n"
+    )
 }
 
 impl Party {

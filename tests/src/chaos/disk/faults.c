@@ -41,13 +41,14 @@ static int counts(int fd, char *path, size_t size) {
 static void tell(const char *name, const char *path) {
     char line[4200];
     int length = snprintf(line, sizeof line, "%s %s\n", name, path);
-    int file = syscall(SYS_openat, AT_FDCWD, setting("FAULTS_FILE"), O_WRONLY | O_CREAT | O_APPEND, 0644);
+    const char *told = setting("FAULTS_FILE");
+    int file = syscall(SYS_openat, AT_FDCWD, told, O_WRONLY | O_CREAT | O_APPEND, 0644);
     if (file < 0) abort();
     if (syscall(SYS_write, file, line, length) != length) abort();
     syscall(SYS_close, file);
 }
 
-/* 0 when the call may go on, 1 when it is the one that fails, 2 when an earlier one did for good. */
+/* 0 when the call may go on, 1 when it is the one that fails, 2 when an earlier one was. */
 static int fails(const char *kind, const char *name, int fd) {
     char path[4096];
     int before = errno;

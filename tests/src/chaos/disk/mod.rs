@@ -1,5 +1,5 @@
 //! Lets one write or sync of a host's store fail in each life of the host, as a broken or a full
-//! disk would, by a library in front of the system's ([`SHIM`]). A host may stop or go on; nothing
+//! disk would, by a library in front of the system's. A host may stop or go on; nothing
 //! that it acknowledged may be gone, nothing be there twice.
 
 mod shim;
