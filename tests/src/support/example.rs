@@ -346,8 +346,8 @@ impl Place {
     }
 }
 
-/// What the configuration of the example in `folder` says of these brokers: its `broker.toml`, where
-/// it has one.
+/// What the configuration of the example in `folder` says of these brokers: its `broker.toml`,
+/// where it has one.
 fn config_on(brokers: &str, folder: &Path) -> Result<String> {
     const BEGIN: &str = "[broker]\n";
     let path = folder.join("broker.toml");
@@ -360,10 +360,8 @@ fn config_on(brokers: &str, folder: &Path) -> Result<String> {
 }
 
 fn kafka(brokers: &str) -> String {
-    format!(
-        "[broker]\nkind = \"kafka\"\nbrokers = [\"{brokers}\"]\n\
-         session_timeout = \"6s\"\n"
-    )
+    let kind = "[broker]\nkind = \"kafka\"";
+    format!("{kind}\nbrokers = [\"{brokers}\"]\nsession_timeout = \"6s\"\n")
 }
 
 impl Party {
