@@ -71,7 +71,8 @@ bench-kafka: guests kafka peers ## Measure Gristmill and its peers side by side 
 	@GRISTMILL=$(TARGET)/release/gristmill $(TARGET)/release/bench_kafka $(ARGS)
 
 # Only chaos on Kafka needs one.
-CHAOS_NEEDS := guests $(if $(findstring --kafka,$(ARGS))$(findstring --wire,$(ARGS)),kafka)
+CHAOS_KAFKA := $(foreach word,--kafka --wire --storm --brokers,$(findstring $(word),$(ARGS)))
+CHAOS_NEEDS := guests $(if $(strip $(CHAOS_KAFKA)),kafka)
 
 chaos: $(CHAOS_NEEDS) ## Kill and disturb running hosts for minutes, and count events
 	@$(CARGO) run --locked -p gristmill-tests --bin chaos -- $(ARGS)
