@@ -190,10 +190,12 @@ fn group(subscription: &str) -> String {
 
 /// The table of the broker. Nothing waits for the dead longer than Kafka allows.
 fn broker(servers: &str, is_static: bool) -> String {
+    let servers: Vec<_> = servers.split(',').map(|one| format!("\"{one}\"")).collect();
+    let servers = servers.join(", ");
     format!(
         r#"[broker]
 kind = "kafka"
-brokers = ["{servers}"]
+brokers = [{servers}]
 static_membership = {is_static}
 session_timeout = "6s"
 transaction_timeout = "5s"
