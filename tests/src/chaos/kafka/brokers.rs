@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::hosts::{Hosts, Left};
-use super::{must_run, run};
+use super::{RESTORING, must_run, run};
 use crate::chaos::complaints::Expected;
 use crate::chaos::producer::Pace;
 use crate::chaos::report::{Done, Report};
@@ -28,7 +28,7 @@ const AWAY: [u64; 2] = [0, 12_000];
 /// Time between two looks at hosts.
 const LOOK: Duration = Duration::from_millis(200);
 /// What hosts rightly say of such brokers.
-const EXPECTED: [Expected; 0] = [];
+const EXPECTED: [Expected; 1] = [RESTORING];
 
 /// Kills brokers, then has hosts deal with what is left.
 ///

@@ -30,6 +30,12 @@ use crate::support::random::Random;
 type Sent = BTreeMap<String, Vec<Event>>;
 
 const SCENARIO: &str = "kafka-kills";
+/// What a host says when it takes a partition over from a broker that died, or after it stood still
+/// itself.
+const RESTORING: Expected = Expected {
+    parts: &["WARN", "cannot be restored yet; trying again", "E0603"],
+    why: "what it asked for had no answer in time; it asks again",
+};
 
 /// Kills hosts while events flow, then has both deal with what is left, and reads it.
 ///

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::hosts::{Committed, Hosts, Left};
-use super::run;
+use super::{RESTORING, run};
 use crate::chaos::complaints::Expected;
 use crate::chaos::producer::Pace;
 use crate::chaos::report::{Done, Report};
@@ -34,10 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Partitions that do not move within this time stand still.
 const STUCK: Duration = Duration::from_mins(2);
 /// What hosts rightly say of such groups.
-const EXPECTED: [Expected; 1] = [Expected {
-    parts: &["WARN", "cannot be restored yet; trying again", "E0603"],
-    why: "a read that stood still with its host has run out of time",
-}];
+const EXPECTED: [Expected; 1] = [RESTORING];
 
 /// Changes who is there until it was done so often, then has both deal with what is left.
 ///
